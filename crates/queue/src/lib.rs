@@ -1,1 +1,31 @@
+#![doc = include_str!("../README.md")]
 
+mod clock;
+mod cron;
+mod error;
+mod fleet;
+pub mod history;
+pub mod inspect;
+mod job;
+mod kinds;
+mod operate;
+mod push;
+mod run;
+mod runtime;
+pub mod schedule;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod trace;
+
+pub use clock::Clock;
+pub use cron::Cron;
+pub use error::Error;
+pub use fleet::{Drained, Fleet};
+pub use job::{Backoff, Job, Outcome};
+pub use kinds::{Kind, Kinds, Refused};
+pub use operate::{Cancelled, Retried, cancel, retry};
+pub use push::{Push, Pushed, push, push_many};
+pub use run::Run;
+pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
+pub use trace::Trace;

@@ -1,0 +1,8 @@
+-- queue.expired
+-- Locks leases that nobody renewed. A finish that is under way holds its lease, and is left to end.
+SELECT token
+FROM queue.leases
+WHERE expires_at < coalesce($1, now())
+ORDER BY expires_at
+LIMIT $2
+FOR UPDATE SKIP LOCKED

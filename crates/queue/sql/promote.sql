@@ -1,0 +1,24 @@
+-- queue.promote
+-- Moves what is due from queue.scheduled to queue.ready, oldest first.
+WITH due AS MATERIALIZED (
+    SELECT ctid AS row_id
+    FROM queue.scheduled
+    WHERE run_at <= coalesce($1, now())
+    ORDER BY run_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+),
+moved AS (
+    DELETE FROM queue.scheduled
+    WHERE ctid = ANY (ARRAY(SELECT row_id FROM due))
+    RETURNING job, run_at, queue, priority, attempt, max_attempts
+),
+ready AS (
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
+    SELECT queue, priority, job, attempt, max_attempts FROM moved ORDER BY run_at
+    RETURNING queue
+),
+told AS (
+    SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM ready) q
+)
+SELECT (SELECT count(*) FROM moved) AS "moved!", (SELECT count(*) FROM told) AS "queues!"

@@ -1,0 +1,39 @@
+-- queue.queues
+-- How much each queue holds.
+WITH ready AS (
+    SELECT queue, count(*) AS ready, extract(epoch FROM now() - min(since))::float8 AS oldest FROM queue.ready GROUP BY queue
+),
+scheduled AS (
+    SELECT queue, count(*) AS scheduled FROM queue.scheduled GROUP BY queue
+),
+running AS (
+    SELECT j.queue, count(*) AS running
+    FROM queue.leases l
+    CROSS JOIN LATERAL unnest(l.jobs) AS u(job)
+    JOIN queue.jobs j ON j.id = u.job
+    WHERE NOT EXISTS (
+        SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = l.token AND r.leased_at = l.leased_at
+    )
+    GROUP BY j.queue
+),
+dead AS (
+    SELECT j.queue, count(*) AS dead
+    FROM queue.runs d
+    JOIN queue.jobs j ON j.id = d.job
+    WHERE d.outcome = 'dead' AND NOT EXISTS (
+        SELECT FROM queue.runs r WHERE r.job = d.job AND r.token > d.token
+    )
+    GROUP BY j.queue
+)
+SELECT
+    queue AS "name!",
+    coalesce(ready, 0) AS "ready!",
+    coalesce(scheduled, 0) AS "scheduled!",
+    coalesce(running, 0) AS "running!",
+    coalesce(dead, 0) AS "dead!",
+    oldest AS oldest_ready_seconds
+FROM ready
+FULL JOIN scheduled USING (queue)
+FULL JOIN running USING (queue)
+FULL JOIN dead USING (queue)
+ORDER BY queue

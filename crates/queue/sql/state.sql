@@ -1,0 +1,49 @@
+-- queue.state
+-- One job and where it stands. It is looked for where looking is cheap; queue.ready comes last,
+-- because a list of what may start has no index by job.
+SELECT
+    j.id AS "id!", j.kind AS "kind!", j.queue AS "queue!", j.args AS "args!", j.priority AS "priority!",
+    j.created_at AS "created_at!", j.owner, j.trace,
+    s.run_at AS "run_at?",
+    coalesce(s.max_attempts, r.max_attempts, j.max_attempts) AS "max_attempts!",
+    coalesce(s.attempt, l.attempt, r.attempt, last.attempt, 1::smallint) AS "attempt!",
+    CASE
+        WHEN s.job IS NOT NULL THEN 'scheduled'
+        WHEN l.attempt IS NOT NULL THEN 'running'
+        WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
+        WHEN r.attempt IS NOT NULL THEN 'ready'
+        ELSE 'pruned'
+    END AS "state!",
+    coalesce(history.runs, '[]') AS "runs!: Json<Vec<RunView>>"
+FROM queue.jobs j
+LEFT JOIN queue.scheduled s ON s.job = j.id
+LEFT JOIN LATERAL (
+    SELECT runs.attempt, runs.outcome FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
+) last ON true
+LEFT JOIN LATERAL (
+    SELECT u.attempt
+    FROM queue.leases
+    CROSS JOIN LATERAL unnest(leases.jobs, leases.attempts) AS u(job, attempt)
+    WHERE j.id = ANY (leases.jobs) AND u.job = j.id AND NOT EXISTS (
+        SELECT FROM queue.runs
+        WHERE runs.job = j.id AND runs.token = leases.token AND runs.leased_at = leases.leased_at
+    )
+    LIMIT 1
+) l ON s.job IS NULL
+LEFT JOIN LATERAL (
+    SELECT ready.attempt, ready.max_attempts FROM queue.ready
+    WHERE ready.queue = j.queue AND ready.priority = j.priority AND ready.job = j.id
+        AND s.job IS NULL AND l.attempt IS NULL
+        AND (last.outcome IS NULL OR last.outcome NOT IN ('done', 'discarded', 'dead', 'cancelled'))
+    LIMIT 1
+) r ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(
+        jsonb_build_object(
+            'attempt', attempt, 'outcome', outcome, 'started_at', started_at, 'ended_at', ended_at,
+            'worker', worker, 'error', error
+        ) ORDER BY token
+    ) AS runs
+    FROM (SELECT * FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT $2) newest
+) history ON true
+WHERE j.id = $1

@@ -1,0 +1,39 @@
+//! What can go wrong between a caller and the queue.
+
+/// Why the queue could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("the queue's database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The arguments cannot be stored: not serialisable, or not as JSON that Postgres takes.
+    #[error("arguments cannot be stored: {0}")]
+    BadArgs(String),
+    #[error("arguments have {bytes} bytes, at most {limit} are stored")]
+    TooLarge { bytes: usize, limit: usize },
+    /// The lease was lost: somebody else owns the job, and this run may write nothing more.
+    #[error("the lease of this run is lost")]
+    LeaseLost,
+    #[error("cron expression {expression:?}: {reason}")]
+    BadCron { expression: String, reason: String },
+    #[error("no schedule is named {0:?}")]
+    NoSchedule(String),
+    /// A drain that never ends means that jobs keep pushing jobs that are due at once.
+    #[error("still not drained after {0} rounds")]
+    NotDrained(usize),
+}
+
+/// `invalid_text_representation`, `untranslatable_character`, `check_violation`, `numeric_value_out_of_range`.
+const BAD_VALUE: [&str; 4] = ["22P02", "22P05", "23514", "22003"];
+
+impl Error {
+    /// Tells a value that Postgres refuses from a database that is in trouble.
+    pub(crate) fn from_push(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(refusal) if refusal.code().is_some_and(|code| BAD_VALUE.contains(&&*code)) => {
+                Self::BadArgs(refusal.message().to_owned())
+            }
+            _ => Self::Database(error),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The list of what a process can run, and the ways to run it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{Notify, mpsc};
+
+use crate::job::Job;
+use crate::runtime::{
+    Failure, Handler, Heartbeat, Leases, Pool, Shared, Stop, Work, WorkOptions, Working, record,
+    run_all,
+};
+use crate::schedule::Declared;
+use crate::store::{self, Wanted};
+use crate::{Backoff, Clock, Cron, Error, Kinds, Outcome, Run};
+
+/// Everything that runs, and when. A kind missing here does not run.
+pub struct Fleet<C> {
+    pool: PgPool,
+    clock: Clock,
+    cx: C,
+    kinds: Kinds,
+    handlers: HashMap<&'static str, Handler>,
+    schedules: Vec<Declared>,
+}
+
+impl<C: Clone + Send + Sync + 'static> Fleet<C> {
+    /// `cx` is given to every handler.
+    pub fn new(pool: PgPool, clock: Clock, cx: C) -> Self {
+        let handlers = HashMap::new();
+        Self { pool, clock, cx, kinds: Kinds::default(), handlers, schedules: Vec::new() }
+    }
+
+    /// Adds the handler of one kind.
+    pub fn worker<J, F, Fut>(mut self, run: F) -> Self
+    where
+        J: Job,
+        F: Fn(J, C, Run) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<Outcome>> + Send + 'static,
+    {
+        let (cx, handle) = (self.cx.clone(), Arc::new(run));
+        let handler: Handler = Arc::new(move |run: Run| {
+            let (cx, handle) = (cx.clone(), handle.clone());
+            Box::pin(async move {
+                let job = serde_json::from_str(run.leased().args.get())
+                    .map_err(|error| Failure::Undecodable(error.to_string()))?;
+                handle(job, cx, run).await.map_err(Failure::Handler)
+            })
+        });
+        self.kinds.add::<J>();
+        self.handlers.insert(J::KIND, handler);
+        self
+    }
+
+    /// Pushes `job` at every tick of a cron expression: minute, hour, day, month, weekday, in UTC.
+    /// An expression that does not parse is a mistake in the list itself.
+    pub fn cron<J: Job>(mut self, expression: &str, job: J) -> Self {
+        let cron = Cron::parse(expression, chrono_tz::UTC).expect("a declared schedule parses");
+        let args = serde_json::to_value(job).expect("a declared job serialises");
+        self.schedules.push(Declared { name: J::KIND, kind: J::KIND, args, cron });
+        self
+    }
+
+    pub fn kinds(&self) -> Kinds {
+        self.kinds.clone()
+    }
+
+    pub fn schedules(&self) -> &[Declared] {
+        &self.schedules
+    }
+
+    /// Starts to work; see [`Working`] for how it ends.
+    pub fn start(&self, options: WorkOptions) -> Working {
+        Working::start(self.shared(options), self.handlers())
+    }
+
+    /// Runs what is due, and what that makes due at once, in the caller's task; for tests.
+    pub async fn drain(&self) -> Result<Drained, Error> {
+        const MAX_ROUNDS: usize = 10_000;
+        let queues = self.kinds.queues().into_iter();
+        let pool = |queue: &str| Pool { queue: queue.into(), concurrency: Self::DRAIN_BATCH };
+        let shared = self.shared(WorkOptions::new(queues.map(pool).collect()));
+        let handlers = self.handlers();
+        let mut drained = Drained::default();
+        for _ in 0..MAX_ROUNDS {
+            if self.drain_once(&shared, &handlers, &mut drained).await? == 0 {
+                return Ok(drained);
+            }
+        }
+        Err(Error::NotDrained(MAX_ROUNDS))
+    }
+
+    const DRAIN_BATCH: usize = 100;
+
+    async fn drain_once(
+        &self,
+        shared: &Shared,
+        handlers: &Handlers,
+        drained: &mut Drained,
+    ) -> Result<usize, Error> {
+        let now = self.clock.for_database();
+        store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
+        let mut wanted = Wanted::default();
+        for pool in &shared.options.pools {
+            wanted.queues.push(pool.queue.clone());
+            wanted.free.push(pool.concurrency as i32);
+        }
+        let lease = shared.options.lease.as_secs_f64();
+        let jobs = store::claim(&self.pool, now, &wanted, &shared.worker, lease).await?;
+        let count = jobs.len();
+        let (work_in, work_out) = mpsc::channel(count.max(1));
+        let (ended_in, mut ended_out) = mpsc::channel(count.max(1));
+        for job in jobs {
+            let stop = Stop::default();
+            shared.leases.add(job.token, job.id, stop.clone());
+            let (handler, timeout, backoff) = handlers.of(&job.kind);
+            let run = Run::new(job, backoff, self.clock.clone(), stop);
+            let work = Work { run, handler, timeout, slot: None };
+            work_in.send(work).await.ok().expect("the receiver lives below");
+        }
+        drop(work_in);
+        run_all(shared.worker.clone(), work_out, ended_in).await;
+        let mut batch = Vec::new();
+        while let Some(ended) = ended_out.recv().await {
+            drained.count(ended.ending.name());
+            batch.push(ended);
+        }
+        if !batch.is_empty() {
+            record(shared, &batch).await;
+        }
+        Ok(count)
+    }
+
+    fn shared(&self, options: WorkOptions) -> Shared {
+        Shared {
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            worker: worker_name(),
+            options,
+            leases: Leases::default(),
+            wake: Notify::new(),
+            heartbeat: Heartbeat::new(),
+        }
+    }
+
+    fn handlers(&self) -> Handlers {
+        Handlers { kinds: self.kinds.clone(), by_kind: Arc::new(self.handlers.clone()) }
+    }
+}
+
+/// How many runs of a drain ended how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drained(BTreeMap<&'static str, usize>);
+
+impl Drained {
+    /// `"done"`, `"failed"`, `"dead"`, `"snoozed"`, `"discarded"` …
+    pub fn of(&self, outcome: &str) -> usize {
+        self.0.get(outcome).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, outcome: &'static str) {
+        *self.0.entry(outcome).or_default() += 1;
+    }
+}
+
+/// The handlers by kind; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handlers {
+    kinds: Kinds,
+    by_kind: Arc<HashMap<&'static str, Handler>>,
+}
+
+impl Handlers {
+    /// A kind nobody here knows fails and is tried again, where a newer process may know it.
+    pub fn of(&self, kind: &str) -> (Handler, Duration, Backoff) {
+        match (self.by_kind.get(kind), self.kinds.get(kind)) {
+            (Some(handler), Some(kind)) => (handler.clone(), kind.timeout, kind.backoff),
+            _ => {
+                let kind = kind.to_owned();
+                let unknown: Handler = Arc::new(move |_| {
+                    let failure = Failure::UnknownKind(kind.clone());
+                    Box::pin(async move { Err(failure) })
+                });
+                (unknown, Duration::from_secs(1), Backoff::DEFAULT)
+            }
+        }
+    }
+}
+
+/// Tells processes apart in leases and history, also after a restart with the same process id.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
+    format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
+}

@@ -1,0 +1,200 @@
+//! Days of jobs and runs: made ahead, dropped when their time is over.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{Clock, Error};
+
+/// What a round of dropping took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    pub days_of_runs: usize,
+    pub days_of_jobs: usize,
+    /// Single rows, from the fail-safe partitions and the list of ticks.
+    pub rows: u64,
+}
+
+/// Days that always exist ahead of time; a worker makes them every hour.
+const DAYS_AHEAD: i32 = 14;
+/// Rows deleted in one statement.
+const MAX_DELETE: i64 = 10_000;
+/// A drop waits this long for pushes and claims to let it in, and they wait behind it.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+pub(crate) async fn ensure_days(pool: &PgPool, now: Option<DateTime<Utc>>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- queue.ensure_days
+        SELECT queue.ensure_days($1, coalesce($2, now()))",
+        DAYS_AHEAD,
+        now,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(())
+}
+
+/// Drops history that is older than `retention`: first runs, then jobs that nothing refers to.
+///
+/// A day of jobs stays as long as one of them is waiting, running or has history; one straggler
+/// keeps its day.
+pub async fn drop_older(
+    pool: &PgPool,
+    clock: &Clock,
+    retention: Duration,
+) -> Result<Dropped, Error> {
+    let horizon = clock.now() - retention;
+    let mut dropped = Dropped::default();
+    for day in days(pool, "runs", horizon).await? {
+        drop_day(pool, &day).await?;
+        dropped.days_of_runs += 1;
+    }
+    dropped.rows += delete_runs(pool, horizon).await?;
+    for day in days(pool, "jobs", horizon).await? {
+        if !is_referred_to(pool, &day).await? {
+            drop_day(pool, &day).await?;
+            dropped.days_of_jobs += 1;
+        }
+    }
+    dropped.rows += delete_jobs(pool, horizon).await?;
+    dropped.rows += delete_ticks(pool, horizon).await?;
+    Ok(dropped)
+}
+
+/// A partition that holds one day.
+struct Day {
+    table: String,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+}
+
+impl Day {
+    const LENGTH: Duration = Duration::from_secs(24 * 3600);
+
+    /// Only names that `queue.ensure_days` gives are days: nothing else is ever dropped.
+    fn parse(parent: &str, table: String) -> Option<Self> {
+        let label = table.strip_prefix(parent)?.strip_prefix('_')?;
+        let date = NaiveDate::parse_from_str(label, "%Y%m%d").ok().filter(|_| label.len() == 8)?;
+        let start = date.and_time(chrono::NaiveTime::MIN).and_utc();
+        Some(Self { table, start, end: start + Self::LENGTH })
+    }
+}
+
+async fn days(pool: &PgPool, parent: &str, horizon: DateTime<Utc>) -> sqlx::Result<Vec<Day>> {
+    let tables = sqlx::query_scalar!(
+        r#"-- queue.days
+        SELECT c.relname::text AS "name!"
+        FROM pg_inherits i
+        JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = ('queue.' || $1)::regclass
+        ORDER BY c.relname"#,
+        parent
+    )
+    .fetch_all(pool)
+    .await?;
+    let days = tables.into_iter().filter_map(|table| Day::parse(parent, table));
+    Ok(days.filter(|day| day.end <= horizon).collect())
+}
+
+async fn drop_day(pool: &PgPool, day: &Day) -> sqlx::Result<()> {
+    let mut tx = pool.begin().await?;
+    sqlx::query(LOCK_TIMEOUT).execute(&mut *tx).await?;
+    let statement = format!("DROP TABLE queue.\"{}\"", day.table);
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
+    tx.commit().await
+}
+
+async fn is_referred_to(pool: &PgPool, day: &Day) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- queue.is_referred_to
+        WITH day AS (
+            SELECT queue.first_id_at($1) AS first, queue.first_id_at($2) AS past
+        )
+        SELECT EXISTS (SELECT FROM queue.runs, day WHERE job >= first AND job < past)
+            OR EXISTS (SELECT FROM queue.scheduled, day WHERE job >= first AND job < past)
+            OR EXISTS (SELECT FROM queue.ready, day WHERE job >= first AND job < past)
+            OR EXISTS (
+                SELECT FROM day, queue.leases, unnest(jobs) AS u(job) WHERE job >= first AND job < past
+            ) AS "is_referred_to!""#,
+        day.start,
+        day.end,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    let mut rows = 0;
+    loop {
+        let deleted = sqlx::query!(
+            "-- queue.delete_runs
+            DELETE FROM queue.runs_default
+            WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM queue.runs_default WHERE leased_at < $1 LIMIT $2
+            ))",
+            horizon,
+            MAX_DELETE,
+        )
+        .execute(pool)
+        .await?
+        .rows_affected();
+        rows += deleted;
+        if deleted < MAX_DELETE as u64 {
+            return Ok(rows);
+        }
+    }
+}
+
+async fn delete_jobs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    let mut rows = 0;
+    loop {
+        let deleted = sqlx::query!(
+            "-- queue.delete_jobs
+            DELETE FROM queue.jobs_default
+            WHERE ctid = ANY (ARRAY(
+                SELECT j.ctid
+                FROM queue.jobs_default j
+                WHERE j.id < queue.first_id_at($1)
+                    AND NOT EXISTS (SELECT FROM queue.runs WHERE job = j.id)
+                    AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = j.id)
+                    AND NOT EXISTS (SELECT FROM queue.ready WHERE job = j.id)
+                    AND NOT EXISTS (SELECT FROM queue.leases WHERE j.id = ANY (jobs))
+                LIMIT $2
+            ))",
+            horizon,
+            MAX_DELETE,
+        )
+        .execute(pool)
+        .await?
+        .rows_affected();
+        rows += deleted;
+        if deleted < MAX_DELETE as u64 {
+            return Ok(rows);
+        }
+    }
+}
+
+async fn delete_ticks(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "-- queue.delete_ticks
+        DELETE FROM queue.ticks WHERE tick_at < $1",
+        horizon
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_partitions_of_one_day_are_days() {
+        assert!(Day::parse("runs", "runs_20250301".into()).is_some());
+        for other in ["runs_default", "runs", "runs_2025030", "runs_202503011", "runs_20251399"] {
+            assert!(Day::parse("runs", other.into()).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The kinds a fleet works: what the API and the CLI know of jobs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::job::{Job, queue_of};
+use crate::{Backoff, Push};
+
+/// One kind, and how the queue treats it.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    pub name: &'static str,
+    pub queue: &'static str,
+    pub max_attempts: i16,
+    pub timeout: Duration,
+    pub(crate) backoff: Backoff,
+    decodes: fn(&str) -> Result<(), String>,
+}
+
+/// All kinds of a fleet; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Kinds(Arc<BTreeMap<&'static str, Kind>>);
+
+/// Why a job that came from outside is not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("unknown kind {kind:?}; known kinds: {}", known.join(", "))]
+    UnknownKind { kind: String, known: Vec<&'static str> },
+    #[error("arguments of {kind}: {reason}")]
+    BadArgs { kind: String, reason: String },
+}
+
+impl Kinds {
+    pub fn iter(&self) -> impl Iterator<Item = &Kind> {
+        self.0.values()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Kind> {
+        self.0.get(name)
+    }
+
+    /// Their queues, each once.
+    pub fn queues(&self) -> Vec<&'static str> {
+        let mut queues: Vec<_> = self.iter().map(|kind| kind.queue).collect();
+        queues.dedup();
+        queues
+    }
+
+    /// Checks kind and arguments before anything is stored.
+    pub fn prepare(&self, kind: &str, args: Value) -> Result<Push, Refused> {
+        let Some(known) = self.get(kind) else {
+            return Err(Refused::UnknownKind {
+                kind: kind.to_owned(),
+                known: self.0.keys().copied().collect(),
+            });
+        };
+        let args = args.to_string();
+        (known.decodes)(&args)
+            .map_err(|reason| Refused::BadArgs { kind: kind.to_owned(), reason })?;
+        Ok(Push::new(Cow::Borrowed(known.name), Ok(args), known.max_attempts))
+    }
+
+    /// Two handlers for one kind would hide one of them: that is a mistake in the list itself.
+    pub(crate) fn add<J: Job>(&mut self) {
+        let kind = Kind {
+            name: J::KIND,
+            queue: queue_of(J::KIND),
+            max_attempts: J::MAX_ATTEMPTS,
+            timeout: J::TIMEOUT,
+            backoff: J::BACKOFF,
+            decodes: |args| {
+                serde_json::from_str::<J>(args).map(drop).map_err(|error| error.to_string())
+            },
+        };
+        let earlier = Arc::make_mut(&mut self.0).insert(J::KIND, kind);
+        assert!(earlier.is_none(), "kind {} is in the fleet twice", J::KIND);
+    }
+}

@@ -1,0 +1,99 @@
+//! One attempt of a job, as its handler sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgTransaction;
+use uuid::Uuid;
+
+use crate::runtime::{Ending, Stop};
+use crate::store::{self, Endings, Leased};
+use crate::{Backoff, Clock, Error, Outcome};
+
+/// This attempt: who it is, whether it should stop, and its exactly-once ending.
+#[derive(Clone, Debug)]
+pub struct Run(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    leased: Leased,
+    backoff: Backoff,
+    clock: Clock,
+    stop: Stop,
+    started: Instant,
+    finished_in_transaction: AtomicBool,
+}
+
+impl Run {
+    pub(crate) fn new(leased: Leased, backoff: Backoff, clock: Clock, stop: Stop) -> Self {
+        let finished_in_transaction = AtomicBool::new(false);
+        let started = Instant::now();
+        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in_transaction }))
+    }
+
+    /// The job's id: the same on every attempt, so it makes a good idempotency key.
+    pub fn job_id(&self) -> Uuid {
+        self.0.leased.id
+    }
+
+    /// Counts from 1. Snoozing and a graceful shutdown do not count.
+    pub fn attempt(&self) -> i16 {
+        self.0.leased.attempt
+    }
+
+    /// Whether a failure would now be final.
+    pub fn is_last_attempt(&self) -> bool {
+        self.0.leased.attempt >= self.0.leased.max_attempts
+    }
+
+    /// Returns when somebody cancelled this job, or the process must stop. What the handler has not
+    /// ended after a short grace is dropped at its next `.await`.
+    pub async fn cancelled(&self) {
+        self.0.stop.asked().await;
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.stop.reason().is_some()
+    }
+
+    /// Records the outcome in `tx`: effect and outcome commit together, or neither does.
+    ///
+    /// When the lease is lost the transaction must not commit: the job belongs to somebody else.
+    /// Return `Ok` after the commit; the outcome is the one given here.
+    pub async fn finish_in(
+        &self,
+        tx: &mut PgTransaction<'_>,
+        outcome: Outcome,
+    ) -> Result<(), Error> {
+        self.0.finished_in_transaction.store(true, Ordering::SeqCst);
+        let mut endings = Endings::default();
+        endings.add(self.leased(), &Ending::of(outcome), self.elapsed());
+        let accepted = store::finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
+        match accepted.as_slice() {
+            [lease] if lease.recorded == 1 => Ok(()),
+            _ => Err(Error::LeaseLost),
+        }
+    }
+
+    pub(crate) fn leased(&self) -> &Leased {
+        &self.0.leased
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        self.0.backoff
+    }
+
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.0.stop
+    }
+
+    /// Whether the handler took its ending into its own hands; only the database knows if it committed.
+    pub(crate) fn finished_in_transaction(&self) -> bool {
+        self.0.finished_in_transaction.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,118 @@
+//! How a run ended, and what the database is told about it.
+
+use std::time::Duration;
+
+use crate::store::{Endings, Leased};
+use crate::{Outcome, Run};
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub run: Run,
+    pub ending: Ending,
+    pub ran: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    Done,
+    Snoozed(Duration),
+    Discarded(String),
+    /// Again after this long.
+    Failed {
+        error: String,
+        again: Duration,
+    },
+    /// Never again: attempts are used up, or no attempt can succeed.
+    Dead {
+        error: String,
+    },
+    Cancelled,
+    /// Back to the list, as if it had not been started.
+    Released,
+}
+
+/// Enough for an error with its causes; a whole page of output belongs in object storage.
+const MAX_ERROR_BYTES: usize = 8 * 1024;
+
+impl Ending {
+    pub fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Snooze(delay) => Self::Snoozed(delay),
+            Outcome::Discard(reason) => Self::Discarded(reason),
+        }
+    }
+
+    /// A failed attempt: again after its wait, unless it was the last.
+    pub fn failure(run: &Run, error: String) -> Self {
+        if run.is_last_attempt() {
+            Self::Dead { error }
+        } else {
+            Self::Failed { error, again: run.backoff().after(run.attempt()) }
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Snoozed(_) => "snoozed",
+            Self::Discarded(_) => "discarded",
+            Self::Failed { .. } => "failed",
+            Self::Dead { .. } => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
+        }
+    }
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Discarded(error) | Self::Failed { error, .. } | Self::Dead { error } => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+
+    /// When the job starts again, if it does.
+    fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Snoozed(after) | Self::Failed { again: after, .. } => Some(*after),
+            Self::Released => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+}
+
+impl Endings {
+    pub fn add(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+        self.tokens.push(leased.token);
+        self.jobs.push(leased.id);
+        self.queues.push(leased.queue.clone());
+        self.priorities.push(leased.priority);
+        self.attempts.push(leased.attempt);
+        self.max_attempts.push(leased.max_attempts);
+        self.outcomes.push(ending.name().to_owned());
+        self.errors.push(ending.error().map(storable));
+        self.ran_seconds.push(ran.as_secs_f64());
+        self.again_seconds.push(ending.again().map(|after| after.as_secs_f64()));
+    }
+}
+
+/// Cuts at a character's edge; Postgres takes no zero bytes in text.
+fn storable(error: &str) -> String {
+    let end = error.floor_char_boundary(MAX_ERROR_BYTES);
+    error[..end].replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_cut_between_characters_and_loses_zero_bytes() {
+        let long = "é".repeat(MAX_ERROR_BYTES);
+        assert_eq!(storable(&format!("x{long}")).len(), MAX_ERROR_BYTES - 1);
+        assert_eq!(storable("a\0b"), "a\u{fffd}b");
+    }
+}

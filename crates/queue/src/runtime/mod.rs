@@ -1,0 +1,214 @@
+//! The tasks of one worker process, and how they start and stop.
+//!
+//! Five tasks share one book of leases: the *fetcher* claims, the *shell* (an apalis worker) runs
+//! handlers, the *completer* records how they ended, the *keeper* renews leases, and *upkeep*
+//! promotes and rescues. A *listener* wakes the fetcher.
+
+mod completer;
+mod ending;
+mod fetcher;
+mod keeper;
+mod leases;
+mod listener;
+mod shell;
+mod upkeep;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) use completer::record;
+pub(crate) use ending::{Ended, Ending};
+pub(crate) use leases::{Leases, Reason, Stop};
+pub(crate) use shell::{Failure, Handler, Work, run_all};
+
+use crate::Clock;
+use crate::fleet::Handlers;
+
+/// How many handlers of one queue run at once in this process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    pub queue: String,
+    pub concurrency: usize,
+}
+
+/// How a process works.
+#[derive(Clone, Debug)]
+pub struct WorkOptions {
+    pub pools: Vec<Pool>,
+    /// How long a silent worker keeps its jobs.
+    pub lease: Duration,
+    /// How long an idle worker sleeps when nobody wakes it.
+    pub poll: Duration,
+    /// How long running handlers may take to end at shutdown.
+    pub shutdown: Duration,
+}
+
+impl WorkOptions {
+    pub fn new(pools: Vec<Pool>) -> Self {
+        Self {
+            pools,
+            lease: Duration::from_secs(10),
+            poll: Duration::from_secs(1),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Says when a worker last went round; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    start: Instant,
+    beat_millis: Arc<AtomicU64>,
+}
+
+impl Heartbeat {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), beat_millis: Arc::default() }
+    }
+
+    pub fn age(&self) -> Duration {
+        let beat = Duration::from_millis(self.beat_millis.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(beat)
+    }
+
+    pub(crate) fn beat(&self) {
+        self.beat_millis.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What the tasks of one process share.
+pub(crate) struct Shared {
+    pub pool: PgPool,
+    pub clock: Clock,
+    /// Host, process id and a random part: who it was, in history and in leases.
+    pub worker: String,
+    pub options: WorkOptions,
+    pub leases: Leases,
+    /// Something may have become ready, or a handler is free.
+    pub wake: Notify,
+    pub heartbeat: Heartbeat,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+pub struct Working {
+    stop: CancellationToken,
+    heartbeat: Heartbeat,
+    task: AbortOnDropHandle<Result<(), Broken>>,
+}
+
+/// A part of the worker ended that should not have; its leases expire and others go on.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker's {part} ended: {reason}")]
+pub struct Broken {
+    part: &'static str,
+    reason: String,
+}
+
+impl Working {
+    pub(crate) fn start(shared: Shared, handlers: Handlers) -> Self {
+        let stop = CancellationToken::new();
+        let heartbeat = shared.heartbeat.clone();
+        heartbeat.beat();
+        let task = tokio::spawn(work(Arc::new(shared), handlers, stop.clone()));
+        Self { stop, heartbeat, task: AbortOnDropHandle::new(task) }
+    }
+
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
+    }
+
+    /// Waits for the worker to end by itself, which it only does when it is broken.
+    pub async fn broken(&mut self) -> Broken {
+        match (&mut self.task).await {
+            Ok(Ok(())) => Broken { part: "whole", reason: "it was told to stop".into() },
+            Ok(Err(broken)) => broken,
+            Err(error) => ended("whole", Err(error)),
+        }
+    }
+
+    /// Stops claiming, lets handlers end within the limit, and puts back what has not.
+    pub async fn stop(self) -> Result<(), Broken> {
+        self.stop.cancel();
+        match self.task.await {
+            Ok(result) => result,
+            Err(error) => Err(ended("whole", Err(error))),
+        }
+    }
+}
+
+/// How many ended runs may wait for the database before handlers have to.
+const ENDED_BUFFER: usize = 4096;
+/// How long the last outcomes may take to be recorded at shutdown.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+async fn work(
+    shared: Arc<Shared>,
+    handlers: Handlers,
+    stop: CancellationToken,
+) -> Result<(), Broken> {
+    let capacity = shared.options.pools.iter().map(|pool| pool.concurrency).sum::<usize>().max(1);
+    let (work_in, work_out) = mpsc::channel(capacity);
+    let (ended_in, ended_out) = mpsc::channel(ENDED_BUFFER);
+    let give_up = CancellationToken::new();
+
+    let fetcher = fetcher::fetch(shared.clone(), handlers, work_in, stop.clone());
+    let mut fetcher = spawn(fetcher);
+    let mut shell = spawn(run_all(shared.worker.clone(), work_out, ended_in));
+    let mut completer = spawn(completer::complete(shared.clone(), ended_out, give_up.clone()));
+    let mut keeper = spawn(keeper::keep(shared.clone()));
+    let mut listener = spawn(listener::listen(shared.clone()));
+    let mut upkeep = spawn(upkeep::keep_up(shared.clone()));
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        end = &mut fetcher => if !stop.is_cancelled() { return Err(ended("fetcher", end)) },
+        end = &mut shell => return Err(ended("shell", end)),
+        end = &mut completer => return Err(ended("completer", end)),
+        end = &mut keeper => return Err(ended("keeper", end)),
+        end = &mut listener => return Err(ended("listener", end)),
+        end = &mut upkeep => return Err(ended("upkeep", end)),
+    }
+
+    drop(listener);
+    drop(upkeep);
+    // The fetcher takes the way in with it; what it has handed over still runs.
+    if !fetcher.is_finished() {
+        fetcher.await.map_err(|error| ended("fetcher", Err(error)))?;
+    }
+    if tokio::time::timeout(shared.options.shutdown, &mut shell).await.is_err() {
+        let open = shared.leases.stop_all(Reason::Released);
+        tracing::warn!(jobs = open, "handlers still run at the shutdown limit; their jobs go back");
+        if tokio::time::timeout(2 * shell::GRACE, &mut shell).await.is_err() {
+            tracing::error!("handlers do not yield; their jobs go back when the lease ends");
+        }
+    }
+    // Ends the way to the completer, which then records what is left.
+    drop(shell);
+    if tokio::time::timeout(FLUSH_LIMIT, &mut completer).await.is_err() {
+        tracing::error!("outcomes could not be recorded; their jobs run again when the lease ends");
+        give_up.cancel();
+    }
+    drop(keeper);
+    Ok(())
+}
+
+fn spawn<F>(future: F) -> AbortOnDropHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(future))
+}
+
+fn ended(part: &'static str, end: Result<(), JoinError>) -> Broken {
+    let reason = end.err().map_or_else(|| "without a reason".into(), |error| error.to_string());
+    Broken { part, reason }
+}

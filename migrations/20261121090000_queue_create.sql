@@ -1,0 +1,203 @@
+-- The queue: immutable jobs, narrow lists of what may start, leases of what runs, history of what ended.
+-- Owner: crates/queue, the only writer of this schema. Locks: none, everything is new. Undo: DROP SCHEMA queue CASCADE.
+
+CREATE SCHEMA queue;
+COMMENT ON SCHEMA queue IS 'Jobs and their history. Only crates/queue writes here.';
+
+-- What to do -------------------------------------------------------------------------------------
+
+CREATE TABLE queue.jobs (
+    id           uuid        NOT NULL,
+    kind         text        NOT NULL CONSTRAINT ck_jobs_kind CHECK (kind ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$'),
+    queue        text        NOT NULL CONSTRAINT ck_jobs_queue CHECK (queue ~ '^[a-z][a-z0-9_]*$'),
+    args         jsonb       NOT NULL,
+    priority     smallint    NOT NULL DEFAULT 0 CONSTRAINT ck_jobs_priority CHECK (priority BETWEEN -100 AND 100),
+    max_attempts smallint    NOT NULL CONSTRAINT ck_jobs_max_attempts CHECK (max_attempts BETWEEN 1 AND 100),
+    owner        uuid,
+    trace        text,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT jobs_pkey PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+COMMENT ON TABLE queue.jobs IS 'What to do. Inserted once, never updated; a day is dropped when nothing refers to it any more.';
+COMMENT ON COLUMN queue.jobs.id IS 'UUIDv7: its first 48 bits are the time in milliseconds, so days of ids are partitions.';
+COMMENT ON COLUMN queue.jobs.kind IS 'Which handler runs it: <folder>.<order>.';
+COMMENT ON COLUMN queue.jobs.queue IS 'Which pool runs it: the folder of its kind.';
+COMMENT ON COLUMN queue.jobs.args IS 'Arguments, as the kind''s type is serialised.';
+COMMENT ON COLUMN queue.jobs.priority IS 'Lower starts sooner; 0 is normal.';
+COMMENT ON COLUMN queue.jobs.max_attempts IS 'Attempts after which a failure is final.';
+COMMENT ON COLUMN queue.jobs.owner IS 'The user for whom it runs, if any.';
+COMMENT ON COLUMN queue.jobs.trace IS 'W3C traceparent of the request or run that pushed it.';
+COMMENT ON COLUMN queue.jobs.created_at IS 'When the transaction that pushed it began.';
+CREATE TABLE queue.jobs_default PARTITION OF queue.jobs DEFAULT;
+COMMENT ON TABLE queue.jobs_default IS 'Fail-safe: jobs whose day has no partition.';
+
+-- What may start ---------------------------------------------------------------------------------
+
+CREATE TABLE queue.ready (
+    queue        text     NOT NULL,
+    priority     smallint NOT NULL,
+    seq          bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
+    job          uuid     NOT NULL,
+    attempt      smallint NOT NULL,
+    max_attempts smallint NOT NULL,
+    since        timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT ready_pkey PRIMARY KEY (queue, priority, seq)
+);
+COMMENT ON TABLE queue.ready IS 'Jobs that may start now. A claim deletes the row, a push, retry or release inserts one.';
+COMMENT ON COLUMN queue.ready.seq IS 'Order within queue and priority.';
+COMMENT ON COLUMN queue.ready.job IS 'The job; no foreign key, because jobs are dropped by the day.';
+COMMENT ON COLUMN queue.ready.attempt IS 'The attempt that starts next, from 1.';
+COMMENT ON COLUMN queue.ready.max_attempts IS 'The last attempt it may have; an operator''s retry raises it.';
+COMMENT ON COLUMN queue.ready.since IS 'When it became ready.';
+-- Rows come and go by the thousand: keep statistics and dead rows fresh.
+ALTER TABLE queue.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE TABLE queue.scheduled (
+    job          uuid        NOT NULL,
+    run_at       timestamptz NOT NULL,
+    queue        text        NOT NULL,
+    priority     smallint    NOT NULL,
+    attempt      smallint    NOT NULL,
+    max_attempts smallint    NOT NULL,
+    CONSTRAINT scheduled_pkey PRIMARY KEY (job)
+);
+CREATE INDEX idx_scheduled_run_at ON queue.scheduled (run_at);
+COMMENT ON TABLE queue.scheduled IS 'Jobs that may start later: pushed for a time, snoozed, or waiting for the next attempt.';
+COMMENT ON COLUMN queue.scheduled.run_at IS 'When it moves to queue.ready.';
+ALTER TABLE queue.scheduled SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- What runs --------------------------------------------------------------------------------------
+
+CREATE TABLE queue.leases (
+    token        bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT leases_pkey PRIMARY KEY,
+    worker       text        NOT NULL,
+    jobs         uuid[]      NOT NULL,
+    attempts     smallint[]  NOT NULL,
+    max_attempts smallint[]  NOT NULL,
+    leased_at    timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    CONSTRAINT ck_leases_same_length CHECK (
+        cardinality(jobs) = cardinality(attempts) AND cardinality(jobs) = cardinality(max_attempts)
+    )
+);
+COMMENT ON TABLE queue.leases IS 'One row per claimed batch. Whoever finds its row owns the batch; a rescue deletes the row.';
+COMMENT ON COLUMN queue.leases.token IS 'Every write for these jobs names it.';
+COMMENT ON COLUMN queue.leases.worker IS 'Which process: host, process id and a random part.';
+COMMENT ON COLUMN queue.leases.jobs IS 'The batch. Jobs that have ended stay listed; their rows in queue.runs tell.';
+COMMENT ON COLUMN queue.leases.expires_at IS 'From then on anybody may rescue the batch. Renewed while the worker lives.';
+ALTER TABLE queue.leases SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+CREATE TABLE queue.cancellations (
+    job          uuid        NOT NULL CONSTRAINT cancellations_pkey PRIMARY KEY,
+    requested_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE queue.cancellations IS 'Running jobs that somebody asked to stop. Their worker deletes the row when they have stopped.';
+
+-- What happened ----------------------------------------------------------------------------------
+
+CREATE TABLE queue.runs (
+    job        uuid        NOT NULL,
+    token      bigint      NOT NULL,
+    leased_at  timestamptz NOT NULL,
+    attempt    smallint    NOT NULL,
+    outcome    text        NOT NULL CONSTRAINT ck_runs_outcome CHECK (
+        outcome IN ('done', 'failed', 'snoozed', 'released', 'lost', 'retried', 'discarded', 'dead', 'cancelled')
+    ),
+    started_at timestamptz NOT NULL,
+    ended_at   timestamptz NOT NULL,
+    worker     text        NOT NULL,
+    error      text,
+    CONSTRAINT runs_pkey PRIMARY KEY (job, token, leased_at),
+    CONSTRAINT ck_runs_error CHECK (outcome IN ('done', 'snoozed', 'released', 'retried', 'cancelled') OR error IS NOT NULL)
+) PARTITION BY RANGE (leased_at);
+COMMENT ON TABLE queue.runs IS 'What happened: one row per ended attempt, and one per decision of an operator. Insert only.';
+COMMENT ON COLUMN queue.runs.token IS 'The lease it ran under. With the job it is unique, so an outcome that is reported twice is stored once.';
+COMMENT ON COLUMN queue.runs.leased_at IS 'When that lease was taken. Functionally dependent on the token; it names the partition.';
+COMMENT ON COLUMN queue.runs.outcome IS 'Final: done, discarded, dead, cancelled. The job goes on: failed, snoozed, released, lost, retried.';
+COMMENT ON COLUMN queue.runs.worker IS 'Which process ran it, or who decided.';
+COMMENT ON COLUMN queue.runs.error IS 'Why it failed, was discarded, died or was lost.';
+CREATE INDEX idx_runs_dead ON queue.runs (job) WHERE outcome = 'dead';
+CREATE TABLE queue.runs_default PARTITION OF queue.runs DEFAULT;
+COMMENT ON TABLE queue.runs_default IS 'Fail-safe: runs whose day has no partition.';
+
+-- The clock --------------------------------------------------------------------------------------
+
+CREATE TABLE queue.schedules (
+    name       text        NOT NULL CONSTRAINT schedules_pkey PRIMARY KEY,
+    kind       text        NOT NULL,
+    args       jsonb       NOT NULL,
+    cron       text        NOT NULL,
+    zone       text        NOT NULL DEFAULT 'UTC',
+    paused     boolean     NOT NULL DEFAULT false,
+    next_at    timestamptz NOT NULL,
+    edited_at  timestamptz
+);
+COMMENT ON TABLE queue.schedules IS 'Jobs that the clock pushes. Code declares them, operators pause them.';
+COMMENT ON COLUMN queue.schedules.cron IS 'Minute, hour, day of month, month, day of week; in the schedule''s zone.';
+COMMENT ON COLUMN queue.schedules.zone IS 'IANA name.';
+COMMENT ON COLUMN queue.schedules.next_at IS 'The next tick. Moved on in the transaction that pushes.';
+COMMENT ON COLUMN queue.schedules.edited_at IS 'Set when an operator changed the row; a deployment then leaves its expression alone.';
+
+CREATE TABLE queue.ticks (
+    schedule text        NOT NULL CONSTRAINT fk_ticks_schedule REFERENCES queue.schedules (name) ON DELETE CASCADE,
+    tick_at  timestamptz NOT NULL,
+    job      uuid        NOT NULL,
+    CONSTRAINT ticks_pkey PRIMARY KEY (schedule, tick_at)
+);
+COMMENT ON TABLE queue.ticks IS 'One row per schedule and tick: it makes a tick happen once, whoever asks.';
+
+-- Days -------------------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.first_id_at(at timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
+RETURN (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+COMMENT ON FUNCTION queue.first_id_at IS 'The smallest UUIDv7 of a millisecond: where a day of jobs begins.';
+
+-- A day that already has rows in the DEFAULT partition is left there: moving them would hold up every push.
+CREATE FUNCTION queue.ensure_days(days_ahead integer, at timestamptz DEFAULT now()) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    day   timestamptz;
+    label text;
+    made  integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('queue.ensure_days'));
+    FOR day IN SELECT date_trunc('day', at, 'UTC') + make_interval(hours => 24 * n) FROM generate_series(0, days_ahead) n LOOP
+        label := to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD');
+        IF to_regclass('queue.jobs_' || label) IS NULL AND NOT EXISTS (
+            SELECT FROM queue.jobs_default
+            WHERE id >= queue.first_id_at(day) AND id < queue.first_id_at(day + interval '24 hours')
+        ) THEN
+            EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.jobs FOR VALUES FROM (%L) TO (%L)',
+                'jobs_' || label, queue.first_id_at(day), queue.first_id_at(day + interval '24 hours'));
+            EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', 'jobs_' || label);
+            made := made + 1;
+        END IF;
+        IF to_regclass('queue.runs_' || label) IS NULL AND NOT EXISTS (
+            SELECT FROM queue.runs_default WHERE leased_at >= day AND leased_at < day + interval '24 hours'
+        ) THEN
+            EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.runs FOR VALUES FROM (%L) TO (%L)',
+                'runs_' || label, day, day + interval '24 hours');
+            EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', 'runs_' || label);
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION queue.ensure_days IS 'Makes the partitions of today and the days ahead; returns how many were missing.';
+
+SELECT queue.ensure_days(14);
+
+-- Rights: nobody but the owner, until a later migration grants. ----------------------------------
+
+ALTER TABLE queue.jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.jobs_default ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.ready ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.scheduled ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.leases ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.cancellations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.runs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.runs_default ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.schedules ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.ticks ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON FUNCTION queue.first_id_at, queue.ensure_days FROM PUBLIC;
