@@ -52,3 +52,34 @@ impl Deref for TestContext {
         &self.context
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use crate::{Context, clients::mail::Mail};
+
+    #[tokio::test]
+    async fn a_test_has_its_own_time_database_and_mail() -> anyhow::Result<()> {
+        let cx = Context::for_test("2025-03-01T00:00:00Z").await;
+        let other = Context::for_test("2025-03-01T00:00:00Z").await;
+        cx.clock.advance(Duration::from_secs(60));
+        assert_eq!(cx.clock.now().to_rfc3339(), "2025-03-01T00:01:00+00:00");
+        sqlx::raw_sql("CREATE TABLE mine ()").execute(&cx.pool).await?;
+        sqlx::raw_sql("CREATE TABLE mine ()").execute(&other.pool).await?;
+
+        let mail = Mail {
+            id: Uuid::from_u128(1),
+            to: "ada@example.org".to_owned(),
+            subject: "Hello".to_owned(),
+            text: "Hello Ada".to_owned(),
+            html: None,
+        };
+        cx.mail.send(&mail).await?;
+        assert!(cx.sent_mails()[0].contains("Hello Ada"));
+        assert_eq!(other.sent_mails().len(), 0);
+        Ok(())
+    }
+}
