@@ -101,6 +101,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         drained: &mut Drained,
     ) -> Result<usize, Error> {
         let now = self.clock.for_database();
+        store::rescue(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
         store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
         let mut wanted = Wanted::default();
         for pool in &shared.options.pools {
@@ -118,13 +119,14 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             let (handler, timeout, backoff) = handlers.of(&job.kind);
             let run = Run::new(job, backoff, self.clock.clone(), stop);
             let work = Work { run, handler, timeout, slot: None };
-            work_in.send(work).await.ok().expect("the receiver lives below");
+            let sent = work_in.send(work).await.is_ok();
+            debug_assert!(sent, "the channel has room for all and its receiver lives below");
         }
         drop(work_in);
         run_all(shared.worker.clone(), work_out, ended_in).await;
         let mut batch = Vec::new();
         while let Some(ended) = ended_out.recv().await {
-            drained.count(ended.ending.name());
+            drained.count(ended.outcome());
             batch.push(ended);
         }
         if !batch.is_empty() {

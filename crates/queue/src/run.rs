@@ -1,7 +1,6 @@
 //! One attempt of a job, as its handler sees it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgTransaction;
@@ -22,14 +21,14 @@ struct Inner {
     clock: Clock,
     stop: Stop,
     started: Instant,
-    finished_in_transaction: AtomicBool,
+    /// What the handler recorded in a transaction of its own.
+    finished_in: OnceLock<&'static str>,
 }
 
 impl Run {
     pub(crate) fn new(leased: Leased, backoff: Backoff, clock: Clock, stop: Stop) -> Self {
-        let finished_in_transaction = AtomicBool::new(false);
-        let started = Instant::now();
-        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in_transaction }))
+        let (started, finished_in) = (Instant::now(), OnceLock::new());
+        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in }))
     }
 
     /// The job's id: the same on every attempt, so it makes a good idempotency key.
@@ -66,9 +65,10 @@ impl Run {
         tx: &mut PgTransaction<'_>,
         outcome: Outcome,
     ) -> Result<(), Error> {
-        self.0.finished_in_transaction.store(true, Ordering::SeqCst);
+        let ending = Ending::of(outcome);
+        self.0.finished_in.get_or_init(|| ending.name());
         let mut endings = Endings::default();
-        endings.add(self.leased(), &Ending::of(outcome), self.elapsed());
+        endings.add(self.leased(), &ending, self.elapsed());
         let accepted = store::finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
         match accepted.as_slice() {
             [lease] if lease.recorded == 1 => Ok(()),
@@ -92,8 +92,8 @@ impl Run {
         &self.0.stop
     }
 
-    /// Whether the handler took its ending into its own hands; only the database knows if it committed.
-    pub(crate) fn finished_in_transaction(&self) -> bool {
-        self.0.finished_in_transaction.load(Ordering::SeqCst)
+    /// The ending that the handler took into its own hands; only the database knows if it committed.
+    pub(crate) fn finished_in_transaction(&self) -> Option<&'static str> {
+        self.0.finished_in.get().copied()
     }
 }

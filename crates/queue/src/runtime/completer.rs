@@ -73,7 +73,7 @@ fn count_stale(batch: &[Ended], accepted: &[store::Accepted]) {
     for ended in batch {
         let leased = ended.run.leased();
         let alive = accepted.iter().any(|lease| lease.token == leased.token);
-        if !alive && !ended.run.finished_in_transaction() {
+        if !alive && ended.run.finished_in_transaction().is_none() {
             tracing::warn!(job_id = %leased.id, "an outcome came after its lease was lost");
             metrics::counter!("beadle_runs_stale_total", "kind" => leased.kind.clone())
                 .increment(1);

@@ -13,6 +13,13 @@ pub(crate) struct Ended {
     pub ran: Duration,
 }
 
+impl Ended {
+    /// What became of it, as far as this process can tell.
+    pub fn outcome(&self) -> &'static str {
+        self.run.finished_in_transaction().unwrap_or(self.ending.name())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
     Done,

@@ -113,8 +113,10 @@ impl Backend for Claimed {
     fn poll_close(
         &mut self,
         _: &mut Context<'_>,
-        _: &WorkerContext,
+        worker: &WorkerContext,
     ) -> Poll<Result<(), Infallible>> {
+        // A source that has ended does not end its worker by itself. It fails only before the start.
+        let _ = worker.stop();
         Poll::Ready(Ok(()))
     }
 }
@@ -216,10 +218,11 @@ where
         let ended = self.ended.clone();
         Box::pin(async move {
             if let Some(ending) = supervise(&run, timeout, handler).await {
-                report(&run, &ending);
                 let ran = run.elapsed();
+                let end = Ended { run, ending, ran };
+                report(&end);
                 // The completer outlives the shell, unless the worker is broken and its leases expire.
-                if ended.send(Ended { run, ending, ran }).await.is_err() {
+                if ended.send(end).await.is_err() {
                     tracing::error!("an outcome could not be handed over");
                 }
             }
@@ -261,7 +264,7 @@ fn conclude(run: &Run, result: Result<Outcome, BoxDynError>) -> Ending {
     match result {
         // What counts is whether the transaction committed. If it did, this is a repetition and is
         // ignored; if it did not, the run has failed.
-        Ok(_) if run.finished_in_transaction() => Ending::failure(
+        Ok(_) if run.finished_in_transaction().is_some() => Ending::failure(
             run,
             "the transaction that should have recorded the outcome did not commit".into(),
         ),
@@ -289,16 +292,15 @@ fn panic_message(error: BoxDynError) -> String {
 }
 
 /// The one place where a failed run is logged.
-fn report(run: &Run, ending: &Ending) {
-    let leased = run.leased();
-    metrics::counter!("beadle_runs_total", "kind" => leased.kind.clone(), "outcome" => ending.name())
+fn report(ended: &Ended) {
+    let leased = ended.run.leased();
+    let (kind, outcome) = (leased.kind.clone(), ended.outcome());
+    metrics::counter!("beadle_runs_total", "kind" => kind.clone(), "outcome" => outcome)
         .increment(1);
-    metrics::histogram!("beadle_run_seconds", "kind" => leased.kind.clone())
-        .record(run.elapsed().as_secs_f64());
+    metrics::histogram!("beadle_run_seconds", "kind" => kind).record(ended.ran.as_secs_f64());
     let trace_id = leased.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id());
-    match ending {
-        // Known to have committed only to the database: the completer knows more.
-        Ending::Failed { .. } | Ending::Dead { .. } if run.finished_in_transaction() => {}
+    match &ended.ending {
+        _ if ended.run.finished_in_transaction().is_some() => {}
         Ending::Failed { error, again } => tracing::warn!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             again_seconds = again.as_secs(), error, "a run failed and is tried again"
@@ -307,9 +309,9 @@ fn report(run: &Run, ending: &Ending) {
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             error, "a job is dead"
         ),
-        ending => tracing::debug!(
+        _ => tracing::debug!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
-            outcome = ending.name(), "a run ended"
+            outcome, "a run ended"
         ),
     }
 }

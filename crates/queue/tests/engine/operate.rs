@@ -1,0 +1,167 @@
+use std::time::Duration;
+
+use queue::inspect::{Filter, JobState, jobs, queues};
+use queue::{Cancelled, Pool, Push, Retried, WorkOptions, cancel, push, push_many, retry};
+use uuid::Uuid;
+
+use crate::support::{Act, Script, Theatre, Wait, named, outcomes};
+
+fn one_pool(concurrency: usize) -> WorkOptions {
+    WorkOptions {
+        lease: Duration::from_millis(900),
+        poll: Duration::from_millis(50),
+        shutdown: Duration::from_millis(100),
+        ..WorkOptions::new(vec![Pool { queue: "theatre".into(), concurrency }])
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_cancelled_at_once() {
+    let theatre = Theatre::open().await;
+    let ready = push(&*theatre.db, Act::default()).await.unwrap();
+    let later = Push::of(Act::default()).delay(Duration::from_secs(60));
+    let later = push(&*theatre.db, later).await.unwrap();
+    for id in [ready.id, later.id] {
+        assert_eq!(cancel(&theatre.db, id, "ada").await.unwrap(), Cancelled::Now);
+        assert_eq!(cancel(&theatre.db, id, "ada").await.unwrap(), Cancelled::AlreadyEnded);
+        let view = theatre.view(id).await;
+        assert_eq!((view.state, view.runs[0].worker.as_str()), (JobState::Cancelled, "ada"));
+    }
+    assert_eq!(theatre.fleet.drain().await.unwrap(), Default::default());
+    assert_eq!(cancel(&theatre.db, Uuid::now_v7(), "ada").await.unwrap(), Cancelled::NoSuchJob);
+}
+
+#[tokio::test]
+async fn a_running_job_is_asked_to_stop_and_dropped_if_it_does_not() {
+    let theatre = Theatre::live().await;
+    let working = theatre.fleet.start(one_pool(4));
+    for heeds in [true, false] {
+        let job = push(&*theatre.db, Wait { heeds }).await.unwrap();
+        theatre.until(job.id, JobState::Running).await;
+        assert_eq!(cancel(&theatre.db, job.id, "ada").await.unwrap(), Cancelled::Asked);
+        let view = theatre.until(job.id, JobState::Cancelled).await;
+        assert_eq!(outcomes(&view), ["cancelled"]);
+    }
+    let asked: i64 = sqlx::query_scalar("SELECT count(*) FROM queue.cancellations")
+        .fetch_one(&*theatre.db)
+        .await
+        .unwrap();
+    assert_eq!(asked, 0, "a request that was heeded is gone");
+    working.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_job_can_be_tried_again_and_has_all_its_attempts() {
+    let theatre = Theatre::open().await;
+    let job = push(&*theatre.db, named("again", Script::FailTimes(4))).await.unwrap();
+    let drain = async || {
+        let drained = theatre.fleet.drain().await.unwrap();
+        theatre.clock.advance(Duration::from_secs(3600));
+        drained
+    };
+    for _ in 0..3 {
+        drain().await;
+    }
+    assert_eq!(theatre.state(job.id).await, JobState::Dead);
+    let both = tokio::join!(retry(&theatre.db, job.id, "ada"), retry(&theatre.db, job.id, "grace"));
+    let both = [both.0.unwrap(), both.1.unwrap()];
+    assert!(both.contains(&Retried::Now) && both.contains(&Retried::Not(JobState::Ready)));
+    drain().await;
+    assert_eq!(drain().await.of("done"), 1);
+    let view = theatre.view(job.id).await;
+    assert_eq!(outcomes(&view), ["failed", "failed", "dead", "retried", "failed", "done"]);
+    assert_eq!(view.attempt, 5);
+    let done = retry(&theatre.db, job.id, "ada").await.unwrap();
+    assert_eq!(done, Retried::Not(JobState::Done));
+    assert_eq!(retry(&theatre.db, Uuid::now_v7(), "ada").await.unwrap(), Retried::NoSuchJob);
+}
+
+#[tokio::test]
+async fn at_shutdown_running_jobs_end_or_go_back_without_losing_an_attempt() {
+    let theatre = Theatre::live().await;
+    let working = theatre.fleet.start(one_pool(1));
+    let running = push(&*theatre.db, Wait { heeds: false }).await.unwrap();
+    theatre.until(running.id, JobState::Running).await;
+    let waiting = push(&*theatre.db, Wait { heeds: false }).await.unwrap();
+    working.stop().await.unwrap();
+    let view = theatre.view(running.id).await;
+    assert_eq!((view.state, view.attempt), (JobState::Ready, 1));
+    assert_eq!(outcomes(&view), ["released"]);
+    assert_eq!(theatre.state(waiting.id).await, JobState::Ready);
+}
+
+#[tokio::test]
+async fn workers_share_a_queue_and_every_job_runs_once() {
+    let theatre = Theatre::live().await;
+    let workers = [theatre.fleet.start(one_pool(4)), theatre.fleet.start(one_pool(4))];
+    let batch = (0..200).map(|n| named(&n.to_string(), Script::Succeed));
+    let pushed = push_many(&*theatre.db, batch).await.unwrap();
+    for job in &pushed {
+        theatre.until(job.id, JobState::Done).await;
+    }
+    for n in 0..200 {
+        assert_eq!(theatre.stage.saw(&n.to_string()).len(), 1);
+    }
+    for worker in workers {
+        worker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_survives_the_loss_of_its_connections() {
+    let theatre = Theatre::live().await;
+    let working = theatre.fleet.start(one_pool(2));
+    let mut last = None;
+    for round in 0..5 {
+        let pushed = push(&*theatre.db, named(&format!("r{round}"), Script::Succeed)).await;
+        // Its own connection may be the one that was cut.
+        if let Ok(job) = pushed {
+            last = Some(job);
+        }
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .execute(&*theatre.db)
+        .await
+        .ok();
+    }
+    let job = last.expect("one push succeeded");
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Ok(Some(view)) = queue::inspect::job(&*theatre.db, job.id).await
+            && view.state == JobState::Done
+        {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < limit, "the worker did not recover");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    working.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn lists_show_where_jobs_stand() {
+    let theatre = Theatre::open().await;
+    let dead = push(&*theatre.db, named("dead", Script::Discard)).await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    let ready = push(&*theatre.db, Act::default()).await.unwrap();
+    let later = Push::of(Act::default()).delay(Duration::from_secs(60));
+    let later = push(&*theatre.db, later).await.unwrap();
+    let list = async |state| {
+        let filter = Filter { state, limit: 10, ..Filter::default() };
+        let lines = jobs(&*theatre.db, &filter).await.unwrap();
+        lines.iter().map(|line| (line.id, line.state)).collect::<Vec<_>>()
+    };
+    let all = [
+        (later.id, JobState::Scheduled),
+        (ready.id, JobState::Ready),
+        (dead.id, JobState::Discarded),
+    ];
+    assert_eq!(list(None).await, all);
+    for expected in all {
+        assert_eq!(list(Some(expected.1)).await, [expected]);
+    }
+    let queues = queues(&*theatre.db).await.unwrap();
+    assert_eq!((queues[0].name.as_str(), queues[0].ready, queues[0].scheduled), ("theatre", 1, 1));
+}
