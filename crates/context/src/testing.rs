@@ -11,7 +11,7 @@ use crate::{Clock, Context, MIGRATOR, Mailer, Settings, Storage};
 pub struct TestContext {
     context: Context,
     pub database: TestDatabase,
-    mail: TempDir,
+    mail_directory: TempDir,
 }
 
 impl Context {
@@ -20,10 +20,10 @@ impl Context {
     pub async fn for_test(now: &str) -> TestContext {
         let now = now.parse().expect("the time of a test is written in RFC 3339");
         let database = queue::testing::database(&MIGRATOR).await;
-        let mail = TempDir::new().expect("a temporary directory for mail");
+        let mail_directory = TempDir::new().expect("a temporary directory for mail");
         let mut settings = Settings::load_from([]).expect("the defaults are valid");
         settings.database.url = Some(database.url().into());
-        settings.mail.directory = mail.path().display().to_string();
+        settings.mail.directory = mail_directory.path().display().to_string();
         let context = Context {
             pool: database.pool.clone(),
             clock: Clock::fixed(now),
@@ -31,14 +31,15 @@ impl Context {
             mail: Mailer::new(&settings.mail).expect("a directory is enough for mail"),
             settings: Arc::new(settings),
         };
-        TestContext { context, database, mail }
+        TestContext { context, database, mail_directory }
     }
 }
 
 impl TestContext {
     /// The mails sent so far, as they went out, in the order of their names.
     pub fn sent_mails(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.mail.path()).expect("read the directory of mail");
+        let entries =
+            std::fs::read_dir(self.mail_directory.path()).expect("read the directory of mail");
         let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
         paths.sort();
         paths.iter().map(|path| std::fs::read_to_string(path).expect("read a mail")).collect()

@@ -170,9 +170,12 @@ async fn a_failed_migration_names_itself_and_holds_nobody_up() {
     assert!(error.contains("relation \"one\" already exists"), "{error}");
     assert_eq!(state(&broken, &pool).await, MigrationState::Pending(1));
 
+    // From another session, while the first pool still lives.
+    let other = PgPool::connect_with((*pool.connect_options()).clone()).await.unwrap();
     let mended = migrator(&["CREATE TABLE one ()", "CREATE TABLE two ()"]);
-    let migrated = migrate_by(&mended, &pool).await.unwrap();
-    assert_eq!(migrated.applied, [Applied { version: 2, description: "number 2".to_owned() }]);
+    let migrated = tokio::time::timeout(Duration::from_secs(10), migrate_by(&mended, &other));
+    let applied = migrated.await.expect("nobody holds the lock").unwrap().applied;
+    assert_eq!(applied, [Applied { version: 2, description: "number 2".to_owned() }]);
 }
 
 #[test]
