@@ -264,3 +264,23 @@ fn is_outage(error: &anyhow::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_is_told_from_a_mistake() {
+        let away = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
+        let status = |error: anyhow::Error| ApiError::from(error).status_code().as_u16();
+        assert_eq!(status(anyhow::Error::new(away()).context("look up job")), 503);
+        assert_eq!(status(Err::<(), _>(queue::Error::from(away())).context("x").unwrap_err()), 503);
+        assert_eq!(status(sqlx::Error::PoolTimedOut.into()), 503);
+        assert_eq!(status(sqlx::Error::RowNotFound.into()), 500);
+        assert_eq!(status(io::Error::from(io::ErrorKind::ConnectionReset).into()), 500);
+    }
+}

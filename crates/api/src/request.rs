@@ -117,15 +117,23 @@ impl Seen {
         metrics::histogram!("beadle_http_request_seconds", &labels).record(took.as_secs_f64());
 
         Span::current().record("status", status.as_u16());
-        let (path, milliseconds) = (&self.path, took.as_secs_f64() * 1e3);
-        let error = response.error().and_then(|error| error.as_error::<ApiError>());
-        match error.and_then(ApiError::cause) {
-            Some(error) => tracing::error!(path, milliseconds, error, "request failed"),
+        let (path, microseconds) = (&self.path, took.as_micros() as u64);
+        match cause(response) {
+            Some(error) => tracing::error!(path, microseconds, error, "request failed"),
             None if PROBES.contains(&self.path.as_str()) => {
-                tracing::debug!(path, milliseconds, "request");
+                tracing::debug!(path, microseconds, "request");
             }
-            None => tracing::info!(path, milliseconds, "request"),
+            None => tracing::info!(path, microseconds, "request"),
         }
+    }
+}
+
+/// What to log of an error that is ours. What a caller did wrong is in the answer alone.
+fn cause(response: &HttpResponse) -> Option<String> {
+    let error = response.error()?;
+    match error.as_error::<ApiError>() {
+        Some(error) => error.cause(),
+        None => response.status().is_server_error().then(|| error.to_string()),
     }
 }
 
@@ -166,61 +174,4 @@ fn put_headers(headers: &mut HeaderMap, id: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::{App, body::to_bytes, http::StatusCode, middleware::from_fn, test, web};
-    use serde::Deserialize;
-
-    use super::*;
-    use crate::{error::Problem, routes};
-
-    #[derive(Deserialize)]
-    struct Page {
-        #[expect(dead_code, reason = "only its decoding matters")]
-        limit: u8,
-    }
-
-    async fn panics() -> HttpResponse {
-        panic!("at row 42")
-    }
-
-    async fn lists(_: web::Query<Page>) -> HttpResponse {
-        HttpResponse::Ok().finish()
-    }
-
-    async fn problem_of(path: &str) -> (StatusCode, Problem) {
-        let cx = Context::for_test("2025-03-01T00:00:00Z").await;
-        let app = App::new()
-            .app_data(Data::new(Context::clone(&cx)))
-            .configure(routes::refusals(100))
-            .route("/panics", web::get().to(panics))
-            .route("/lists", web::get().to(lists))
-            .wrap(from_fn(follow));
-        let app = test::init_service(app).await;
-        let request = test::TestRequest::get().uri(path).to_request();
-        let response = match test::try_call_service(&app, request).await {
-            Ok(answered) => answered.into_parts().1,
-            // What the server does with an error, too.
-            Err(error) => HttpResponse::from_error(error),
-        };
-        let id = response.headers().get("x-request-id").unwrap().to_str().unwrap().to_owned();
-        let status = response.status();
-        let body = to_bytes(response.into_body()).await.unwrap();
-        let problem: Problem = serde_json::from_slice(&body).unwrap();
-        assert_eq!(problem.id, id);
-        (status, problem)
-    }
-
-    #[actix_web::test]
-    async fn a_panic_is_answered_without_its_message() {
-        let (status, problem) = problem_of("/panics").await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(problem.detail, "this is our fault; it is logged under this id");
-    }
-
-    #[actix_web::test]
-    async fn a_bad_query_is_a_problem() {
-        let (status, problem) = problem_of("/lists?limit=many").await;
-        assert_eq!(status, StatusCode::BAD_REQUEST);
-        assert_eq!(problem.detail, "the query is malformed: invalid digit found in string");
-    }
-}
+mod tests;

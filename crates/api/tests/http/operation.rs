@@ -7,16 +7,11 @@ use context::{Context, telemetry::Metrics};
 use insta::assert_snapshot;
 use queue::{Fleet, Pool, WorkOptions};
 use serde_json::{Value, json};
-use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use crate::server::{TestServer, server, server_with, told};
+use crate::server::{TestServer, server, server_with, silent_database, told};
 
-/// A pool that never gets a connection.
-fn unreachable() -> PgPool {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(60));
-    options.connect_lazy(&format!("postgres://somebody:password@{nobody}/anything")).unwrap()
-}
+/// Longer than any check waits.
+const LONG: Duration = Duration::from_secs(60);
 
 async fn ask(server: &TestServer, path: &str) -> anyhow::Result<String> {
     told(server.bare("GET", path).send().await?).await
@@ -24,7 +19,8 @@ async fn ask(server: &TestServer, path: &str) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn a_process_without_a_database_is_alive_but_not_ready() -> anyhow::Result<()> {
-    let server = server_with(|cx| cx.pool = unreachable()).await?;
+    let (_silent, pool) = silent_database(LONG)?;
+    let server = server_with(|cx| cx.pool = pool).await?;
     assert_snapshot!(ask(&server, "/healthz").await?, @r#"
     200
     status: "alive"
@@ -116,7 +112,8 @@ async fn an_unknown_address_or_method_makes_no_new_metric() -> anyhow::Result<()
 
 #[tokio::test]
 async fn the_metrics_come_without_a_database_too() -> anyhow::Result<()> {
-    let server = server_with(|cx| cx.pool = unreachable()).await?;
+    let (_silent, pool) = silent_database(LONG)?;
+    let server = server_with(|cx| cx.pool = pool).await?;
     ask(&server, "/healthz").await?;
     let page = ask(&server, "/metrics").await?;
     assert!(page.contains(r#"route="/healthz""#), "{page}");

@@ -1,16 +1,15 @@
 //! What goes wrong outside a handler, and what must not leak.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use insta::assert_snapshot;
 use serde_json::json;
-use sqlx::postgres::PgPoolOptions;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::server::{TestServer, server, server_with, settings, told};
+use crate::server::{TestServer, server, server_with, settings, silent_database, told};
 
 #[tokio::test]
 async fn an_unknown_address_is_not_found() -> anyhow::Result<()> {
@@ -62,13 +61,8 @@ async fn every_answer_has_the_headers_that_protect_it() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_unreachable_database_is_a_passing_trouble() -> anyhow::Result<()> {
-    let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let server = server_with(|cx| {
-        let url = format!("postgres://somebody:password@{nobody}/anything");
-        let options = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
-        cx.pool = options.connect_lazy(&url).unwrap();
-    })
-    .await?;
+    let (_silent, pool) = silent_database(Duration::from_millis(200))?;
+    let server = server_with(|cx| cx.pool = pool).await?;
     let body = json!({"kind": "demo.greet", "args": {"name": "Ada"}});
     assert_snapshot!(server.push(body).await?, @r#"
     503
@@ -157,6 +151,19 @@ async fn a_stop_lets_requests_end() -> anyhow::Result<()> {
     assert_eq!(request.await??.status(), 200);
     tokio::time::timeout(Duration::from_secs(20), stopping).await??;
     (&mut server.serving).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever() -> anyhow::Result<()> {
+    let server = server_with(|cx| settings(cx).http.shutdown_seconds = 1).await?;
+    let mut lock = server.pool.begin().await?;
+    sqlx::raw_sql("LOCK TABLE identity.api_keys").execute(&mut *lock).await?;
+    let request = tokio::spawn(server.get("/v1/kinds").send());
+    someone_waits_for_the_lock(&server).await?;
+    // Well before the request's own end, which comes after 30 s.
+    tokio::time::timeout(Duration::from_secs(15), server.handle.stop(true)).await?;
+    assert!(request.await?.is_err());
     Ok(())
 }
 

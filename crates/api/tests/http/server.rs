@@ -14,6 +14,7 @@ use queue::{Fleet, Job, Outcome, Run};
 use reqwest::{Client, RequestBuilder, Response, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::task::JoinHandle;
 
 /// The only kind of these tests.
@@ -86,6 +87,13 @@ pub async fn server_with(change: impl FnOnce(&mut Context)) -> anyhow::Result<Te
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     Ok(TestServer { fleet, key, address, handle, serving, client, cx })
+}
+
+/// A database that takes connections and never says a word, for as long as the listener lives.
+pub fn silent_database(patience: Duration) -> anyhow::Result<(TcpListener, PgPool)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("postgres://somebody:password@{}/anything", listener.local_addr()?);
+    Ok((listener, PgPoolOptions::new().acquire_timeout(patience).connect_lazy(&url)?))
 }
 
 pub fn settings(cx: &mut Context) -> &mut Settings {
