@@ -82,11 +82,16 @@ impl Home {
     /// The database of the process that owns the home at `path` now, without disturbing it.
     /// None when nobody owns it or its Postgres is not ready.
     pub fn running_database_url(path: Option<PathBuf>) -> Option<String> {
+        Home::secret_of_owner(path, DATABASE_URL)
+    }
+
+    /// What the process that owns the home at `path` now keeps under `name`, without disturbing it.
+    pub fn secret_of_owner(path: Option<PathBuf>, name: &str) -> Option<String> {
         let path = path.or_else(|| Home::default_path().ok())?;
         let lock = File::open(path.join(LOCK)).ok()?;
         match flock(&lock, FlockOperation::NonBlockingLockShared) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                fs::read_to_string(path.join("keys").join(DATABASE_URL)).ok()
+                fs::read_to_string(path.join("keys").join(name)).ok()
             }
             _ => None,
         }
@@ -114,7 +119,7 @@ impl Home {
     }
 
     /// The secret kept under `name`, if there is one.
-    pub(crate) fn key(&self, name: &str) -> Result<Option<String>, Error> {
+    pub fn key(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.key_path(name);
         match fs::read_to_string(&path) {
             Ok(secret) if !secret.trim().is_empty() => Ok(Some(secret.trim().to_owned())),
@@ -125,7 +130,7 @@ impl Home {
     }
 
     /// Keeps `secret` under `name`, whole or not at all.
-    pub(crate) fn keep_key(&self, name: &str, secret: &str) -> Result<(), Error> {
+    pub fn keep_key(&self, name: &str, secret: &str) -> Result<(), Error> {
         let path = self.key_path(name);
         let half = self.key_path(&format!("{name}.tmp"));
         let mut options = OpenOptions::new();

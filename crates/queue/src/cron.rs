@@ -116,11 +116,11 @@ mod tests {
     fn ticks(expression: &str, zone: Tz, from: &str, count: usize) -> Vec<String> {
         let cron = Cron::parse(expression, zone).unwrap();
         let mut at: DateTime<Utc> = from.parse().unwrap();
-        let mut next = || {
+        let next = || {
             at = cron.next_after(at)?;
             Some(at.format("%Y-%m-%dT%H:%MZ").to_string())
         };
-        std::iter::from_fn(|| next()).take(count).collect()
+        std::iter::from_fn(next).take(count).collect()
     }
 
     #[test]

@@ -91,6 +91,13 @@ pub struct QueueView {
     pub oldest_ready_seconds: Option<f64>,
 }
 
+impl QueueView {
+    pub fn empty(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, ready: 0, scheduled: 0, running: 0, dead: 0, oldest_ready_seconds: None }
+    }
+}
+
 /// Runs of one job that are shown; a job that snoozes for months has more.
 const MAX_RUNS: i64 = 200;
 

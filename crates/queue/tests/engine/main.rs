@@ -1,5 +1,7 @@
 //! One test for each guarantee in the README, in the guarantee's words.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 mod crash;
 mod history;
 mod lifecycle;

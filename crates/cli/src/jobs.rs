@@ -1,0 +1,202 @@
+//! `beadle jobs`: push, list, show, retry and cancel.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+use queue::inspect::{self, Filter, JobLine, JobState, JobView};
+use queue::{Cancelled, Retried};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::output::{Output, or_dash, table};
+use crate::process;
+
+/// Who changed a job, as its history tells it.
+const BY: &str = "cli";
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Push one job
+    Push(Push),
+    /// List jobs, newest first
+    List(List),
+    /// Show one job and its history
+    Show { id: Uuid },
+    /// Make a dead, discarded or cancelled job ready again
+    Retry { id: Uuid },
+    /// Stop a job: at once if it waits, as soon as it heeds if it runs
+    Cancel { id: Uuid },
+}
+
+#[derive(clap::Args)]
+pub struct Push {
+    /// Such as maintenance.drop_history
+    kind: String,
+    /// Its arguments, as a JSON object
+    #[arg(default_value = "{}")]
+    args: String,
+    /// From -100 (sooner) to 100 (later)
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i16,
+    /// Not before this time, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "delay_seconds")]
+    run_at: Option<DateTime<Utc>>,
+    /// Not before so many seconds from now
+    #[arg(long, value_name = "SECONDS")]
+    delay_seconds: Option<u32>,
+    /// Attempts before a failure is final, instead of what the kind says
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<i16>,
+    /// Push so many of them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+}
+
+#[derive(clap::Args)]
+pub struct List {
+    /// scheduled, ready, running, done, discarded, dead, cancelled or pruned
+    #[arg(long)]
+    state: Option<JobState>,
+    #[arg(long)]
+    queue: Option<String>,
+    #[arg(long)]
+    kind: Option<String>,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+pub async fn run(command: Command, output: Output) -> anyhow::Result<()> {
+    match command {
+        Command::Push(push) => self::push(push, output).await,
+        Command::List(filter) => list(filter, output).await,
+        Command::Show { id } => show(id, output).await,
+        Command::Retry { id } => retry(id, output).await,
+        Command::Cancel { id } => cancel(id, output).await,
+    }
+}
+
+/// Jobs pushed in one statement; a transaction holds them together.
+const BATCH: usize = 1000;
+
+async fn push(push: Push, output: Output) -> anyhow::Result<()> {
+    let args: Value = serde_json::from_str(&push.args).context("the arguments are not JSON")?;
+    let cx = process::connect().await?;
+    let kinds = workers::fleet(&cx).kinds();
+    let one = || -> anyhow::Result<queue::Push> {
+        let mut job = kinds.prepare(&push.kind, args.clone())?.priority(push.priority);
+        if let Some(at) = push.run_at {
+            job = job.run_at(at);
+        }
+        if let Some(seconds) = push.delay_seconds {
+            job = job.delay(Duration::from_secs(seconds.into()));
+        }
+        if let Some(attempts) = push.max_attempts {
+            job = job.max_attempts(attempts);
+        }
+        Ok(job)
+    };
+    let jobs = (0..push.count).map(|_| one()).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut tx = cx.pool.begin().await?;
+    let mut ids = Vec::with_capacity(jobs.len());
+    let mut jobs = jobs.into_iter().peekable();
+    while jobs.peek().is_some() {
+        let batch: Vec<_> = jobs.by_ref().take(BATCH).collect();
+        ids.extend(queue::push_many(&mut *tx, batch).await?.into_iter().map(|job| job.id));
+    }
+    tx.commit().await.context("commit the jobs")?;
+    output.show(&json!({ "ids": ids }), |_| {
+        ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join("\n")
+    })
+}
+
+async fn list(list: List, output: Output) -> anyhow::Result<()> {
+    let cx = process::connect().await?;
+    let List { state, queue, kind, limit } = list;
+    let jobs = inspect::jobs(&cx.pool, &Filter { state, queue, kind, limit }).await?;
+    output.show(&jobs, |jobs| {
+        let row = |job: &JobLine| {
+            [
+                job.id.to_string(),
+                job.kind.clone(),
+                job.state.to_string(),
+                job.attempt.to_string(),
+                moment(job.created_at),
+                or_dash(job.error.as_deref().map(first_line)),
+            ]
+        };
+        let rows: Vec<_> = jobs.iter().map(row).collect();
+        table(["ID", "KIND", "STATE", "ATTEMPT", "CREATED", "LAST ERROR"], &rows)
+    })
+}
+
+async fn show(id: Uuid, output: Output) -> anyhow::Result<()> {
+    let cx = process::connect().await?;
+    let Some(job) = inspect::job(&cx.pool, id).await? else { bail!("no job has the id {id}") };
+    output.show(&job, describe)
+}
+
+async fn retry(id: Uuid, output: Output) -> anyhow::Result<()> {
+    let cx = process::connect().await?;
+    match queue::retry(&cx.pool, id, BY).await? {
+        Retried::Now => {
+            output.show(&json!({ "id": id, "retried": true }), |_| format!("{id} is ready again"))
+        }
+        Retried::Not(state) => {
+            bail!("{id} is {state}; only dead, discarded or cancelled jobs are tried again")
+        }
+        Retried::NoSuchJob => bail!("no job has the id {id}"),
+    }
+}
+
+async fn cancel(id: Uuid, output: Output) -> anyhow::Result<()> {
+    let cx = process::connect().await?;
+    let cancelled = queue::cancel(&cx.pool, id, BY).await?;
+    let text = match cancelled {
+        Cancelled::Now => format!("{id} is cancelled"),
+        Cancelled::Asked => format!("{id} runs, and has been asked to stop"),
+        Cancelled::AlreadyEnded => bail!("{id} had already ended"),
+        Cancelled::NoSuchJob => bail!("no job has the id {id}"),
+    };
+    output.show(&json!({ "id": id, "cancelled": cancelled }), |_| text)
+}
+
+fn describe(job: &JobView) -> String {
+    let mut lines = vec![
+        format!("{} {}", job.kind, job.id),
+        format!("state     {}, attempt {} of {}", job.state, job.attempt, job.max_attempts),
+        format!("queue     {}, priority {}", job.queue, job.priority),
+        format!("created   {}", moment(job.created_at)),
+    ];
+    lines.extend(job.run_at.map(|at| format!("starts    {}", moment(at))));
+    lines.extend(job.owner.map(|owner| format!("owner     {owner}")));
+    lines.extend(job.trace_id.as_ref().map(|trace| format!("trace     {trace}")));
+    lines.push(format!("arguments {}", job.args));
+    for run in &job.runs {
+        let took = (run.ended_at - run.started_at).as_seconds_f64();
+        let when = moment(run.ended_at);
+        lines.push(format!(
+            "{when}  {:<9} attempt {} took {took:.3} s on {}",
+            run.outcome, run.attempt, run.worker
+        ));
+        lines.extend(
+            run.error.as_ref().map(|error| format!("    {}", error.replace('\n', "\n    "))),
+        );
+    }
+    lines.join("\n")
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Enough of an error for a line of a list.
+fn first_line(error: &str) -> String {
+    const WIDTH: usize = 60;
+    let line = error.lines().next().unwrap_or_default();
+    if line.chars().count() <= WIDTH {
+        line.into()
+    } else {
+        line.chars().take(WIDTH - 1).chain(['…']).collect()
+    }
+}

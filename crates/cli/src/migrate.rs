@@ -1,0 +1,19 @@
+//! `beadle migrate`: brings the database to this release.
+
+use context::db;
+
+use crate::output::Output;
+use crate::process;
+
+pub async fn migrate(output: Output) -> anyhow::Result<()> {
+    let cx = process::connect().await?;
+    let migrated = db::migrate(&cx.pool).await?;
+    output.show(&migrated, |migrated| {
+        if migrated.applied.is_empty() {
+            return "nothing to do: all migrations are applied".into();
+        }
+        let lines = migrated.applied.iter();
+        let lines = lines.map(|m| format!("applied {} {}", m.version, m.description));
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}

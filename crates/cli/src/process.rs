@@ -1,0 +1,64 @@
+//! What long-running commands share: settings, a database that fits this release, signals.
+
+use std::net::TcpListener;
+
+use anyhow::{Context as _, bail};
+use context::db::MigrationState;
+use context::{Context, Settings, Telemetry, db, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The settings of this process. Without a database of its own it speaks to this machine's `up`.
+pub fn settings() -> anyhow::Result<Settings> {
+    let settings = Settings::load()?;
+    #[cfg(feature = "embedded")]
+    if settings.database.url.is_none()
+        && let Some(environment) = crate::up::environment_of_running(&settings)
+    {
+        return Ok(Settings::load_from(environment.into_iter().chain(std::env::vars_os()))?);
+    }
+    Ok(settings)
+}
+
+/// For a command that does one thing: the database, whatever its state.
+pub async fn connect() -> anyhow::Result<Context> {
+    Context::connect(settings()?).await
+}
+
+/// For a command that stays: logs, metrics, and a database that fits this release.
+pub async fn start(settings: Settings) -> anyhow::Result<(Context, Telemetry)> {
+    let telemetry = telemetry::init(&settings.telemetry)?;
+    let cx = Context::connect(settings).await?;
+    let state = db::migrations(&cx.pool).await?;
+    if state != MigrationState::Current {
+        bail!("{state}");
+    }
+    Ok((cx, telemetry))
+}
+
+/// Takes the API's address before anything else is started.
+pub fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let address = settings.http.bind;
+    TcpListener::bind(address).with_context(|| {
+        format!("cannot listen on {address}; choose another address with BEADLE__HTTP__BIND")
+    })
+}
+
+/// Returns when somebody asks this process to end. Asked again, it ends at once.
+pub async fn asked_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; ask again to stop at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("stopped at once");
+        std::process::exit(1);
+    });
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! `beadle serve`: the API alone.
+
+use anyhow::Context as _;
+
+use crate::process;
+
+pub async fn serve() -> anyhow::Result<()> {
+    let settings = process::settings()?;
+    let listener = process::listen(&settings)?;
+    let address = listener.local_addr()?;
+    let (cx, telemetry) = process::start(settings).await?;
+    let kinds = workers::fleet(&cx).kinds();
+    let parts = api::Parts { kinds, heartbeat: None, metrics: telemetry.metrics() };
+    let server = api::start(cx, parts, listener).context("start the API")?;
+    let handle = server.handle();
+    let server = tokio::spawn(server);
+    tracing::info!(%address, "the API answers");
+    process::asked_to_stop().await?;
+    handle.stop(true).await;
+    server.await?.context("the API ended")
+}

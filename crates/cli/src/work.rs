@@ -1,0 +1,34 @@
+//! `beadle work`: runs jobs.
+
+use anyhow::{Context as _, bail, ensure};
+use context::settings::CONCURRENCY;
+
+use crate::process;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Work only on this queue; may be given several times
+    #[arg(long = "queue", value_name = "NAME")]
+    queues: Vec<String>,
+    /// Jobs of each queue that run at a time, instead of what the settings say
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+}
+
+pub async fn work(args: Args) -> anyhow::Result<()> {
+    if let Some(concurrency) = args.concurrency {
+        let (least, most) = (CONCURRENCY.start(), CONCURRENCY.end());
+        ensure!(CONCURRENCY.contains(&concurrency), "--concurrency is {least} to {most}");
+    }
+    let (cx, _telemetry) = process::start(process::settings()?).await?;
+    let fleet = workers::fleet(&cx);
+    let options = workers::options(&cx.settings, &fleet.kinds(), &args.queues, args.concurrency)?;
+    let queues: Vec<_> = options.pools.iter().map(|pool| pool.queue.as_str()).collect();
+    tracing::info!(queues = queues.join(","), "working");
+    let mut working = fleet.start(options);
+    tokio::select! {
+        stop = process::asked_to_stop() => stop?,
+        broken = working.broken() => bail!(broken),
+    }
+    working.stop().await.context("stop working")
+}
