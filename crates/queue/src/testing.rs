@@ -122,9 +122,15 @@ async fn remove_leftovers(connection: &mut PgConnection) {
     .fetch_all(&mut *connection)
     .await
     .expect("list leftover databases");
-    for name in names {
+    for name in names.iter().filter(|name| !belongs_to_a_running_test(name)) {
         run(connection, format!("DROP DATABASE IF EXISTS \"{name}\"")).await;
     }
+}
+
+/// Another test process may have cloned it and not yet connected.
+fn belongs_to_a_running_test(name: &str) -> bool {
+    let number = name.strip_prefix("beadle_test_").and_then(|rest| rest.split('_').next());
+    number.is_some_and(|process| std::path::Path::new("/proc").join(process).exists())
 }
 
 async fn exists(connection: &mut PgConnection, database: &str) -> bool {
