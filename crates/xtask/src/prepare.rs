@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Stdio,
     time::SystemTime,
 };
 
@@ -81,6 +82,8 @@ async fn migrate(shell: &Shell, postgres: &Postgres) -> anyhow::Result<()> {
             psql.arg("--single-transaction");
         }
         psql.arg("--file").arg(&file);
+        // What a migration selects is of no interest here.
+        psql.stdout(Stdio::null());
         shell.run(psql).await?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use embedded::{Home, Postgres, PostgresOptions, Version};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    process::Child,
+    process::{Child, ChildStdout},
     signal::unix::{SignalKind, signal},
     sync::watch,
     time::timeout,
@@ -40,8 +40,7 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
     check(name(command), status)
 }
 
-/// Turns the end of the program `what` into an error unless it succeeded.
-pub fn check(what: String, status: ExitStatus) -> anyhow::Result<()> {
+fn check(what: String, status: ExitStatus) -> anyhow::Result<()> {
     if status.success() { Ok(()) } else { bail!(Failed { what, status }) }
 }
 
@@ -108,33 +107,17 @@ impl Shell {
 
     /// Runs `command` to its end; anything but success is an error.
     pub async fn run(&self, command: Command) -> anyhow::Result<()> {
-        let what = name(&command);
-        let child = self.spawn(command)?;
-        check(what, self.wait(child).await?)
+        self.spawn(command)?.wait(self).await
     }
 
-    /// Starts `command` in a process group of its own, so that [`wait`](Self::wait) can end it
-    /// together with all it started.
-    pub fn spawn(&self, command: Command) -> anyhow::Result<Child> {
+    /// Starts `command` in a process group of its own, which ends as a whole.
+    pub fn spawn(&self, command: Command) -> anyhow::Result<Running> {
         let what = name(&command);
         let mut command = tokio::process::Command::from(command);
-        command.process_group(0).kill_on_drop(true).spawn().with_context(|| format!("run {what}"))
-    }
-
-    /// Waits for the end of a spawned program; an interrupt is passed on to it and all it started.
-    pub async fn wait(&self, mut child: Child) -> anyhow::Result<ExitStatus> {
-        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        match self.unless_interrupted(child.wait()).await {
-            Ok(status) => status.context("wait for a program"),
-            Err(interrupted) => {
-                for signal in [Signal::INT, Signal::KILL] {
-                    // No such group any more is what we want.
-                    let _ = group.map(|group| kill_process_group(group, signal));
-                    let _ = timeout(GRACE, child.wait()).await;
-                }
-                Err(interrupted)
-            }
-        }
+        let spawned = command.process_group(0).spawn();
+        let child = spawned.with_context(|| format!("run {what}"))?;
+        let id = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        Ok(Running { what, child, group: id })
     }
 
     async fn unless_interrupted<F: Future>(&self, work: F) -> anyhow::Result<F::Output> {
@@ -143,6 +126,51 @@ impl Shell {
             output = work => Ok(output),
             _ = interrupted.wait_for(|now| *now) => bail!("interrupted"),
         }
+    }
+}
+
+/// A program that runs, with all it has started. Dropping it before its end kills them all.
+pub struct Running {
+    what: String,
+    child: Child,
+    /// None once the program has ended by itself.
+    group: Option<Pid>,
+}
+
+impl Running {
+    /// What the program prints, if it was started with a pipe.
+    pub fn stdout(&mut self) -> anyhow::Result<ChildStdout> {
+        self.child.stdout.take().with_context(|| format!("read what {} prints", self.what))
+    }
+
+    /// Waits for the end; an interrupt is passed on. Anything but success is an error.
+    pub async fn wait(mut self, shell: &Shell) -> anyhow::Result<()> {
+        match shell.unless_interrupted(self.child.wait()).await {
+            Ok(status) => {
+                self.group = None;
+                let status = status.with_context(|| format!("wait for {}", self.what))?;
+                check(self.what.clone(), status)
+            }
+            Err(interrupted) => {
+                self.signal(Signal::INT);
+                // What has not ended by then is killed when this is dropped.
+                let _ = timeout(GRACE, self.child.wait()).await;
+                Err(interrupted)
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // No such group any more is what we want.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
     }
 }
 

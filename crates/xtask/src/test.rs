@@ -7,21 +7,28 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use embedded::{DATABASE, Postgres, Version};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    time::timeout,
+};
 
 use self::{report::Report, tally::Tally};
 use crate::{
     install::{self, Scope},
     prepare,
-    shell::{Failed, Shell, cargo, check, root},
+    shell::{Failed, Shell, cargo, root},
 };
 
 /// The crate whose tests also run on the oldest Postgres that is supported.
 const SMOKE_CRATE: &str = "queue";
+
+/// A test that hangs must not hold everything up; none that works takes nearly as long.
+const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs all checks and prints the summary last.
 #[tokio::main]
@@ -44,68 +51,87 @@ async fn checks(shell: &Shell, report: &mut Report) -> anyhow::Result<()> {
     let mut format = cargo();
     format.args(["fmt", "--all", "--check"]);
     report.step("format", async |_| shell.run(format).await).await?;
-    let on_18 = async |postgres: &Postgres| {
-        let lint = offline(postgres, &["clippy", "--workspace", "--all-targets"]);
-        report
-            .step("lint, with offline SQL macros", async |_| deny_warnings(shell, lint).await)
-            .await?;
-        report
-            .step("offline SQL macros up to date", async |_| prepare::check(shell, postgres).await)
-            .await?;
-        let test = offline(postgres, &["test", "--workspace", "--no-fail-fast"]);
-        report
-            .step("tests on PostgreSQL 18", async |tally| run_tests(shell, test, tally).await)
-            .await
-    };
-    shell.with_postgres(Version::Pg18, on_18).await?;
+    let on_18 = async |postgres: &Postgres| on_newest(shell, report, postgres).await;
+    let programs = shell.with_postgres(Version::Pg18, on_18).await?;
     let on_16 = async |postgres: &Postgres| {
         let title = format!("tests of {SMOKE_CRATE} on PostgreSQL 16");
-        report.step(&title, async |tally| smoke(shell, postgres, tally).await).await
+        report.step(&title, async |tally| smoke(shell, postgres, programs, tally).await).await
     };
     shell.with_postgres(Version::Pg16, on_16).await
 }
 
-/// A cargo command whose SQL macros use `.sqlx/` and whose tests use `postgres`.
-fn offline(postgres: &Postgres, args: &[&str]) -> Command {
-    let mut command = cargo();
-    command.args(args).env("SQLX_OFFLINE", "true").env("DATABASE_URL", postgres.url(DATABASE));
-    command
+/// All checks that need a database. Returns the test programs of [`SMOKE_CRATE`].
+async fn on_newest(
+    shell: &Shell,
+    report: &mut Report,
+    postgres: &Postgres,
+) -> anyhow::Result<Vec<PathBuf>> {
+    // The macros use `.sqlx/` here, as they do on a machine without a database.
+    let offline = |args: &[&str]| {
+        let mut command = cargo();
+        command.args(args).env("SQLX_OFFLINE", "true").env("DATABASE_URL", postgres.url(DATABASE));
+        command
+    };
+    let lint = offline(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    report.step("lint, with offline SQL macros", async |_| shell.run(lint).await).await?;
+    let fresh = async |_: &mut Tally| prepare::check(shell, postgres).await;
+    report.step("offline SQL macros are up to date", fresh).await?;
+    let build = ["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"];
+    let build = offline(&build);
+    let programs =
+        report.step("build the tests", async |_| build_tests(shell, build).await).await?;
+    let test = offline(&["test", "--workspace", "--no-fail-fast"]);
+    report
+        .step("tests on PostgreSQL 18", async |tally| run_tests(shell, test, tally).await)
+        .await?;
+    Ok(programs)
 }
 
-async fn deny_warnings(shell: &Shell, mut lint: Command) -> anyhow::Result<()> {
-    lint.args(["--", "-D", "warnings"]);
-    shell.run(lint).await
+/// Builds all tests and returns the programs of [`SMOKE_CRATE`].
+async fn build_tests(shell: &Shell, mut build: Command) -> anyhow::Result<Vec<PathBuf>> {
+    build.stdout(Stdio::piped());
+    let mut building = shell.spawn(build)?;
+    let mut messages = String::new();
+    let mut output = building.stdout()?;
+    let read =
+        async { output.read_to_string(&mut messages).await.context("read cargo's messages") };
+    tokio::try_join!(building.wait(shell), read)?;
+    let programs = test_programs(&messages, &smoke_package());
+    ensure!(!programs.is_empty(), "cargo names no test program of {SMOKE_CRATE}");
+    Ok(programs)
 }
 
 /// Runs a command that prints like cargo's tests do: shown as it comes, and counted.
 async fn run_tests(shell: &Shell, mut command: Command, tally: &mut Tally) -> anyhow::Result<()> {
     command.stdout(Stdio::piped());
-    let mut child = shell.spawn(command)?;
-    let output = child.stdout.take().context("read what the tests print")?;
+    let mut running = shell.spawn(command)?;
+    let mut output = BufReader::new(running.stdout()?);
     let count = async {
-        let mut output = BufReader::new(output);
         let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).await? > 0 {
-            std::io::stdout().write_all(&line)?;
+        while timeout(SILENCE_LIMIT, output.read_until(b'\n', &mut line))
+            .await
+            .with_context(|| format!("no test has ended for {} s", SILENCE_LIMIT.as_secs()))?
+            .context("read what the tests print")?
+            > 0
+        {
+            std::io::stdout().write_all(&line).context("print")?;
             tally.read(&String::from_utf8_lossy(&line));
             line.clear();
         }
         anyhow::Ok(())
     };
-    let (status, ()) = tokio::try_join!(shell.wait(child), count)?;
-    check("a test program".to_owned(), status)
+    tokio::try_join!(running.wait(shell), count).map(|_| ())
 }
 
 /// Runs the tests of one crate again, as they were built for the whole workspace: another choice of
 /// packages would mean other features, and build half of the dependencies anew.
-async fn smoke(shell: &Shell, postgres: &Postgres, tally: &mut Tally) -> anyhow::Result<()> {
-    let package = root().join("crates").join(SMOKE_CRATE);
-    let mut list = cargo();
-    list.args(["test", "--workspace", "--no-run", "--quiet", "--message-format=json"]);
-    list.env("SQLX_OFFLINE", "true");
-    let output = tokio::process::Command::from(list).output().await.context("list the tests")?;
-    let programs = test_programs(&String::from_utf8_lossy(&output.stdout), &package);
-    ensure!(!programs.is_empty(), "cargo names no test program of {SMOKE_CRATE}");
+async fn smoke(
+    shell: &Shell,
+    postgres: &Postgres,
+    programs: Vec<PathBuf>,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let package = smoke_package();
     for program in programs {
         let mut command = Command::new(program);
         command.current_dir(&package).env("CARGO_MANIFEST_DIR", &package);
@@ -113,6 +139,10 @@ async fn smoke(shell: &Shell, postgres: &Postgres, tally: &mut Tally) -> anyhow:
         run_tests(shell, command, tally).await?;
     }
     Ok(())
+}
+
+fn smoke_package() -> PathBuf {
+    root().join("crates").join(SMOKE_CRATE)
 }
 
 /// Finds the test programs of `package` in cargo's messages, one JSON object per line.

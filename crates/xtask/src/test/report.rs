@@ -18,11 +18,11 @@ struct Step {
 
 impl Report {
     /// Runs one check under its title.
-    pub async fn step(
+    pub async fn step<T>(
         &mut self,
         title: &str,
-        work: impl AsyncFnOnce(&mut Tally) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        work: impl AsyncFnOnce(&mut Tally) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         println!("== {title}");
         let started = Instant::now();
         let result = work(&mut self.tally).await;
@@ -44,9 +44,10 @@ impl Report {
             lines.push(format!("{mark} {:>7.1} s  {title}", took.as_secs_f64()));
         }
         lines.extend(self.tally.failures.iter().map(|name| format!("FAILED test {name}")));
-        let Tally { passed, failed: tests_failed, skipped, .. } = &self.tally;
-        // A failure outside of the tests must not look like a pass.
-        let failures = (*tests_failed).max(u64::from(failed));
+        let Tally { passed, failed: tests_failed, skipped, failures } = &self.tally;
+        // A program that was cut short has named failures but not counted them, and a failure
+        // outside of the tests must not look like a pass.
+        let failures = (*tests_failed).max(failures.len() as u64).max(u64::from(failed));
         let skipped = match skipped {
             0 => String::new(),
             count => format!(", {count} skipped"),
