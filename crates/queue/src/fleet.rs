@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::Job;
+use crate::kinds;
 use crate::runtime::{
     Failure, Handler, Heartbeat, Leases, Pool, Shared, Stop, Work, WorkOptions, Working, record,
     run_all,
@@ -44,8 +45,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let handler: Handler = Arc::new(move |run: Run| {
             let (cx, handle) = (cx.clone(), handle.clone());
             Box::pin(async move {
-                let job = serde_json::from_str(run.leased().args.get())
-                    .map_err(|error| Failure::Undecodable(error.to_string()))?;
+                let job =
+                    kinds::decode::<J>(run.leased().args.get()).map_err(Failure::Undecodable)?;
                 handle(job, cx, run).await.map_err(Failure::Handler)
             })
         });

@@ -72,11 +72,22 @@ impl Kinds {
             max_attempts: J::MAX_ATTEMPTS,
             timeout: J::TIMEOUT,
             backoff: J::BACKOFF,
-            decodes: |args| {
-                serde_json::from_str::<J>(args).map(drop).map_err(|error| error.to_string())
-            },
+            decodes: |args| decode::<J>(args).map(drop),
         };
         let earlier = Arc::make_mut(&mut self.0).insert(J::KIND, kind);
         assert!(earlier.is_none(), "kind {} is in the fleet twice", J::KIND);
     }
+}
+
+/// Arguments as their type, or which of them is wrong and why.
+pub(crate) fn decode<J: Job>(args: &str) -> Result<J, String> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(args)).map_err(
+        |error| {
+            let path = error.path().to_string();
+            // Positions speak of a text that the caller has not written.
+            let reason = error.into_inner().to_string();
+            let reason = reason.split(" at line ").next().unwrap_or_default();
+            if path == "." { reason.to_owned() } else { format!("{path}: {reason}") }
+        },
+    )
 }

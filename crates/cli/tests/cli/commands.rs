@@ -1,0 +1,219 @@
+use context::Context;
+use context::testing::TestContext;
+use serde_json::json;
+
+use crate::support::{Answer, answer, beadle, beadle_on};
+
+async fn database() -> TestContext {
+    Context::for_test("2025-03-01T00:00:00Z").await
+}
+
+fn run(cx: &TestContext, args: &[&str]) -> Answer {
+    answer(beadle_on(cx, args))
+}
+
+fn refused(cx: &TestContext, args: &[&str]) -> String {
+    let answer = run(cx, args);
+    assert!(!answer.ok, "{args:?} should be refused, but said {}", answer.out);
+    answer.err.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn a_job_can_be_pushed_listed_shown_cancelled_and_tried_again() {
+    let cx = database().await;
+    let pushed =
+        run(&cx, &["jobs", "push", "maintenance.drop_history", "--priority", "-5", "--json"]);
+    let id = pushed.json()["ids"][0].as_str().unwrap().to_owned();
+    let listed = run(&cx, &["jobs", "list", "--json"]).json();
+    assert_eq!((&listed[0]["id"], &listed[0]["state"]), (&json!(id), &json!("ready")));
+    assert_eq!(run(&cx, &["jobs", "cancel", &id]).out, format!("{id} is cancelled\n"));
+    assert_eq!(refused(&cx, &["jobs", "cancel", &id]), format!("beadle: {id} had already ended"));
+    assert_eq!(run(&cx, &["jobs", "retry", &id]).out, format!("{id} is ready again\n"));
+    let shown = run(&cx, &["jobs", "show", &id]).out;
+    for part in ["maintenance.drop_history", "ready, attempt 2 of 6", "priority -5", "retried"] {
+        assert!(shown.contains(part), "{part:?} in {shown}");
+    }
+    let queues = run(&cx, &["queues", "--json"]).json();
+    assert_eq!((&queues[0]["name"], &queues[0]["ready"]), (&json!("maintenance"), &json!(1)));
+}
+
+#[tokio::test]
+async fn many_jobs_are_pushed_together_and_for_later() {
+    let cx = database().await;
+    let push = [
+        "jobs",
+        "push",
+        "maintenance.drop_history",
+        "{}",
+        "--count",
+        "2500",
+        "--delay-seconds",
+        "60",
+    ];
+    assert_eq!(run(&cx, &push).out.lines().count(), 2500);
+    let queues = run(&cx, &["queues", "--json"]).json();
+    assert_eq!(queues[0]["scheduled"], 2500);
+    let listed =
+        run(&cx, &["jobs", "list", "--state", "scheduled", "--limit", "5", "--json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
+    let cx = database().await;
+    let nobody = "01a1fd81-99fe-70a3-b74c-2fc73885a3e0";
+    for (args, reason) in [
+        (
+            &["jobs", "push", "media.sing"][..],
+            "unknown kind \"media.sing\"; known kinds: maintenance.drop_history",
+        ),
+        (&["jobs", "push", "maintenance.drop_history", "{\"a\":1}"][..], "unknown field `a`"),
+        (&["jobs", "push", "maintenance.drop_history", "{"][..], "the arguments are not JSON"),
+        (
+            &["jobs", "push", "maintenance.drop_history", "--max-attempts", "101"][..],
+            "ck_jobs_max_attempts",
+        ),
+        (
+            &["jobs", "push", "maintenance.drop_history", "--priority", "200"][..],
+            "ck_jobs_priority",
+        ),
+        (&["jobs", "show", nobody][..], "no job has the id"),
+        (&["jobs", "retry", nobody][..], "no job has the id"),
+        (&["jobs", "cancel", nobody][..], "no job has the id"),
+        (
+            &["jobs", "list", "--state", "asleep"][..],
+            "\"asleep\" is no state; there are scheduled, ready",
+        ),
+        (&["cron", "run", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["cron", "pause", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["keys", "create", "x", "--permission", "jobs.fly"][..], "unknown permission `jobs.fly`"),
+        (&["keys", "revoke", "nobody"][..], "no key has this prefix or id"),
+        (
+            &["work", "--queue", "mantenance"][..],
+            "--queue names the queue \"mantenance\", which nobody works",
+        ),
+        (&["work", "--concurrency", "0"][..], "--concurrency is 1 to 1024"),
+    ] {
+        let error = refused(&cx, args);
+        assert!(error.contains(reason), "{args:?} said {error:?}");
+    }
+    assert_eq!(run(&cx, &["jobs", "list", "--json"]).json(), json!([]));
+    let json = answer(beadle_on(&cx, &["--json", "jobs", "show", nobody]));
+    let error: serde_json::Value = serde_json::from_str(&json.err).unwrap();
+    assert_eq!(error["error"], format!("no job has the id {nobody}"));
+}
+
+#[tokio::test]
+async fn schedules_are_listed_paused_resumed_and_run() {
+    let cx = database().await;
+    let name = "maintenance.drop_history";
+    let paused = || run(&cx, &["cron", "list", "--json"]).json()[0]["paused"].clone();
+    assert_eq!(paused(), false);
+    assert_eq!(run(&cx, &["cron", "pause", name]).out, format!("{name} is paused\n"));
+    assert_eq!(paused(), true);
+    assert_eq!(run(&cx, &["cron", "resume", name]).out, format!("{name} ticks again\n"));
+    let job = run(&cx, &["cron", "run", name]).out;
+    let shown = run(&cx, &["jobs", "show", job.trim(), "--json"]).json();
+    assert_eq!((&shown["kind"], &shown["state"]), (&json!(name), &json!("ready")));
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_never_again() {
+    let cx = database().await;
+    let create = ["keys", "create", "shop", "--permission", "jobs.enqueue", "--json"];
+    let created = run(&cx, &create).json();
+    let key = created["key"].as_str().unwrap();
+    let secret = key.rsplit('_').next().unwrap();
+    let listed = run(&cx, &["keys", "list"]).out;
+    assert!(listed.contains(created["prefix"].as_str().unwrap()) && !listed.contains(secret));
+    let unknown = refused(&cx, &["keys", "revoke", "bdl_000000000000_tellnobody"]);
+    assert!(!unknown.contains("tellnobody"), "{unknown}");
+    let revoked = run(&cx, &["keys", "revoke", key]);
+    assert!(revoked.ok && !revoked.out.contains(secret), "{}", revoked.out);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_fit_this_release_is_refused_and_left_alone() {
+    let cx = database().await;
+    assert_eq!(run(&cx, &["migrate"]).out, "nothing to do: all migrations are applied\n");
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (20991231235959, 'from the future', true, '', 0)";
+    sqlx::query(newer).execute(&cx.pool).await.unwrap();
+    for command in ["serve", "work", "schedule", "migrate"] {
+        let error = answer({
+            let mut command = beadle_on(&cx, &[command]);
+            command.env("BEADLE__HTTP__BIND", "127.0.0.1:0");
+            command
+        });
+        assert!(error.err.contains("20991231235959 (from the future)"), "{command}: {}", error.err);
+    }
+    let doctor = run(&cx, &["doctor"]);
+    assert!(!doctor.ok && doctor.out.contains("migrations        FAILED"), "{}", doctor.out);
+}
+
+#[tokio::test]
+async fn an_empty_database_is_brought_to_this_release_once() {
+    let cx = database().await;
+    sqlx::raw_sql(
+        "DROP SCHEMA queue CASCADE; DROP SCHEMA identity CASCADE; DROP TABLE _sqlx_migrations",
+    )
+    .execute(&cx.pool)
+    .await
+    .unwrap();
+    let error = refused(&cx, &["work"]);
+    assert!(error.contains("run `beadle migrate`"), "{error}");
+    assert!(run(&cx, &["migrate"]).out.starts_with("applied 20261121090000 queue create"));
+    assert_eq!(run(&cx, &["migrate", "--json"]).json(), json!({ "applied": [] }));
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_refused_before_anything_starts() {
+    for (name, value, reason) in [
+        ("BEADLE__HTTP__BNID", "127.0.0.1:1", "did you mean `BEADLE__HTTP__BIND`?"),
+        ("BEADLE__WORK__LEASE_SECONDS", "soon", "BEADLE__WORK__LEASE_SECONDS"),
+        (
+            "DATABASE_URL",
+            "postgres://ada:secret@127.0.0.1:1/learning",
+            "cannot reach the database `learning` at 127.0.0.1:1",
+        ),
+    ] {
+        let mut command = beadle(&["queues"]);
+        command.env(name, value).env("BEADLE_HOME", "/nonexistent");
+        let answer = answer(command);
+        assert!(!answer.ok && answer.err.contains(reason), "{}", answer.err);
+        assert!(!answer.err.contains("secret"), "{}", answer.err);
+    }
+    let mut command = beadle(&["queues"]);
+    command.env("BEADLE_HOME", "/nonexistent");
+    assert!(answer(command).err.contains("no database is set"));
+}
+
+#[tokio::test]
+async fn doctor_says_how_to_mend_what_is_missing() {
+    let cx = database().await;
+    let findings = run(&cx, &["doctor", "--json"]).json();
+    let of = |check: &str| {
+        findings.as_array().unwrap().iter().find(|f| f["check"] == check).cloned().unwrap()
+    };
+    assert_eq!(of("database")["verdict"], "ok");
+    assert_eq!(of("migrations")["verdict"], "ok");
+    assert_eq!(of("ffmpeg")["verdict"], "ok");
+    assert_eq!(of("object store")["verdict"], "warning");
+    assert!(of("object store")["detail"].as_str().unwrap().contains("not configured"));
+    let mut command = beadle_on(&cx, &["doctor", "--json"]);
+    command.env("PATH", "/nonexistent").env("BEADLE__QUEUES__MEDAI__CONCURRENCY", "1");
+    let answer = answer(command);
+    assert!(!answer.ok && answer.out.contains("apt-get install ffmpeg"), "{}", answer.out);
+    assert!(answer.out.contains("the settings name the queue \\\"medai\\\""), "{}", answer.out);
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = answer(beadle(&["--help"])).out;
+    for command in
+        ["up", "serve", "work", "schedule", "migrate", "jobs", "queues", "cron", "keys", "doctor"]
+    {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} in {help}");
+    }
+}

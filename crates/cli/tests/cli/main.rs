@@ -1,0 +1,10 @@
+//! The binary as a user meets it, and the rules about the source itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod commands;
+mod processes;
+mod support;
+mod tidy;
+#[cfg(feature = "embedded")]
+mod up;
