@@ -104,7 +104,7 @@ impl Postgres {
         let mut psql = self.psql("postgres");
         psql.arg(format!("--set=name={name}"));
         psql.stdin(doing(memory_file(SQL), "write", "a psql script")?);
-        run(psql.into(), "psql").await.map(|_| ())
+        run(psql.into(), "psql").await
     }
 
     /// This server's `psql`, connected to `database`, stopping at the first error. The caller adds
@@ -119,7 +119,8 @@ impl Postgres {
         psql
     }
 
-    /// Returns when the server has ended, which nobody here asked it to before [`stop`](Self::stop).
+    /// Returns when the server has ended. Before [`stop`](Self::stop) that is a crash, or somebody
+    /// else's doing.
     pub async fn exited(&self) -> ExitStatus {
         self.child.exited().await
     }
@@ -255,16 +256,14 @@ fn is_ready(data: &Path, pid: i32) -> bool {
     ours && lines.nth(6).is_some_and(|status| status.trim() == "ready")
 }
 
-/// Runs a short program to its end; what it said is part of the error when it fails.
-async fn run(command: tokio::process::Command, program: &'static str) -> Result<String, Error> {
-    let mut command = command;
+/// Runs a short program to its end; what it complained about is part of the error when it fails.
+async fn run(mut command: tokio::process::Command, program: &'static str) -> Result<(), Error> {
     let output = doing(command.kill_on_drop(true).output().await, "run", program)?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
     if output.status.success() {
-        return Ok(stdout.into_owned());
+        return Ok(());
     }
-    let output_text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Failed { program, status: output.status, output: output_text })
+    let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Failed { program, status: output.status, output: complaint })
 }
 
 /// A file that exists only as long as somebody reads it.

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 fn up(args: &[&str]) -> anyhow::Result<ExitCode> {
     install::run(Scope::Up)?;
     run(cargo().args(["build", "--release", "--package", "cli"]))?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let target = root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let error = Command::new(target.join("release/beadle")).arg("up").args(args).exec();
     Err(error).context("run target/release/beadle")
 }

@@ -112,9 +112,9 @@ impl Cluster {
         };
         match run(with_locale("C.UTF-8").into(), "initdb").await {
             Err(Error::Failed { output, .. }) if output.contains("invalid locale name") => {
-                run(with_locale("C").into(), "initdb").await.map(|_| ())
+                run(with_locale("C").into(), "initdb").await
             }
-            result => result.map(|_| ()),
+            result => result,
         }
     }
 }
