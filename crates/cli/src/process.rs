@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use context::db::MigrationState;
 use context::{Context, Settings, Telemetry, db, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// The settings of this process. Without a database of its own it speaks to this machine's `up`.
 pub fn settings() -> anyhow::Result<Settings> {
@@ -43,22 +44,26 @@ pub fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Returns when somebody asks this process to end. Asked again, it ends at once.
-pub async fn asked_to_stop() -> anyhow::Result<()> {
+/// From now on a request to end is heard: it cancels the token. Asked again, the process ends at
+/// once.
+pub fn hear_signals() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping; ask again to stop at once");
+    let asked = CancellationToken::new();
+    let stop = asked.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for again in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if again {
+                tracing::warn!("stopped at once");
+                std::process::exit(1);
+            }
+            tracing::info!("stopping; ask again to stop at once");
+            asked.cancel();
         }
-        tracing::warn!("stopped at once");
-        std::process::exit(1);
     });
-    Ok(())
+    Ok(stop)
 }

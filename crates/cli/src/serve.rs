@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use crate::process;
 
 pub async fn serve() -> anyhow::Result<()> {
+    let stop = process::hear_signals()?;
     let settings = process::settings()?;
     let listener = process::listen(&settings)?;
     let address = listener.local_addr()?;
@@ -15,7 +16,7 @@ pub async fn serve() -> anyhow::Result<()> {
     let handle = server.handle();
     let server = tokio::spawn(server);
     tracing::info!(%address, "the API answers");
-    process::asked_to_stop().await?;
+    stop.cancelled().await;
     handle.stop(true).await;
     server.await?.context("the API ended")
 }

@@ -1,6 +1,7 @@
 //! `beadle up`: everything in one process, with a Postgres, an object store and a mail directory of its own.
 
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -20,6 +21,7 @@ const ENVIRONMENT: &str = "environment";
 const API_KEY: &str = "api_key";
 
 pub async fn up(output: Output) -> anyhow::Result<()> {
+    let stop = process::hear_signals()?;
     let mut settings = Settings::load()?;
     let telemetry = telemetry::init(&settings.telemetry)?;
     let listener = process::listen(&settings)?;
@@ -27,7 +29,8 @@ pub async fn up(output: Output) -> anyhow::Result<()> {
     let home = Home::open(home(&settings))?;
     let stack = Stack::start(&home, &mut settings).await?;
 
-    let result = run(&home, settings, telemetry.metrics(), listener, &stack, |cx, key| {
+    let parts = Parts { settings, metrics: telemetry.metrics(), listener, stop };
+    let result = run(&home, parts, &stack, |cx, key| {
         let welcome = json!({
             "api": format!("http://{address}"),
             "docs": format!("http://{address}/docs/"),
@@ -126,15 +129,22 @@ fn postgres_options(settings: &Settings) -> PostgresOptions {
     PostgresOptions { version, port, ..PostgresOptions::default() }
 }
 
+/// What a run starts with.
+struct Parts {
+    settings: Settings,
+    metrics: telemetry::Metrics,
+    listener: TcpListener,
+    stop: CancellationToken,
+}
+
 /// Serves, works and watches the clock until somebody asks to stop, or a part breaks.
 async fn run(
     home: &Home,
-    settings: Settings,
-    metrics: telemetry::Metrics,
-    listener: std::net::TcpListener,
+    parts: Parts,
     stack: &Stack,
     welcome: impl FnOnce(&Context, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let Parts { settings, metrics, listener, stop } = parts;
     let cx = Context::connect(settings).await?;
     db::migrate(&cx.pool).await?;
     let key = api_key(home, &cx).await.context("make an API key")?;
@@ -151,19 +161,18 @@ async fn run(
     let mut server = tokio::spawn(server);
     welcome(&cx, &key)?;
 
-    let stop = CancellationToken::new();
-    let ended = tokio::select! {
-        stopped = process::asked_to_stop() => stopped,
+    tokio::select! {
+        // It returns when `stop` is cancelled.
+        () = schedule::run(&cx.pool, &cx.clock, &kinds, stop) => {}
         broken = working.broken() => return Err(broken.into()),
         broken = stack.broken() => bail!(broken),
-        server = &mut server => bail!("the API ended by itself: {:?}", server),
-        () = schedule::run(&cx.pool, &cx.clock, &kinds, stop) => Ok(()),
-    };
+        server = &mut server => bail!("the API ended by itself: {server:?}"),
+    }
     handle.stop(true).await;
     server.await?.context("the API ended")?;
     working.stop().await.context("stop working")?;
     cx.pool.close().await;
-    ended
+    Ok(())
 }
 
 /// The key of this home, made anew when it was revoked.

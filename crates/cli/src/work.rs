@@ -20,6 +20,7 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
         let (least, most) = (CONCURRENCY.start(), CONCURRENCY.end());
         ensure!(CONCURRENCY.contains(&concurrency), "--concurrency is {least} to {most}");
     }
+    let stop = process::hear_signals()?;
     let (cx, _telemetry) = process::start(process::settings()?).await?;
     let fleet = workers::fleet(&cx);
     let options = workers::options(&cx.settings, &fleet.kinds(), &args.queues, args.concurrency)?;
@@ -27,7 +28,7 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
     tracing::info!(queues = queues.join(","), "working");
     let mut working = fleet.start(options);
     tokio::select! {
-        stop = process::asked_to_stop() => stop?,
+        () = stop.cancelled() => {}
         broken = working.broken() => bail!(broken),
     }
     working.stop().await.context("stop working")
