@@ -116,7 +116,8 @@ COMMENT ON COLUMN queue.runs.leased_at IS 'When that lease was taken. Functional
 COMMENT ON COLUMN queue.runs.outcome IS 'Final: done, discarded, dead, cancelled. The job goes on: failed, snoozed, released, lost, retried.';
 COMMENT ON COLUMN queue.runs.worker IS 'Which process ran it, or who decided.';
 COMMENT ON COLUMN queue.runs.error IS 'Why it failed, was discarded, died or was lost.';
-CREATE INDEX idx_runs_dead ON queue.runs (job) WHERE outcome = 'dead';
+-- What operators look for: rare among what is done.
+CREATE INDEX idx_runs_unhappy ON queue.runs (outcome, job) WHERE outcome IN ('dead', 'discarded', 'cancelled');
 CREATE TABLE queue.runs_default PARTITION OF queue.runs DEFAULT;
 COMMENT ON TABLE queue.runs_default IS 'Fail-safe: runs whose day has no partition.';
 
@@ -129,14 +130,13 @@ CREATE TABLE queue.schedules (
     cron       text        NOT NULL,
     zone       text        NOT NULL DEFAULT 'UTC',
     paused     boolean     NOT NULL DEFAULT false,
-    next_at    timestamptz NOT NULL,
-    edited_at  timestamptz
+    next_at    timestamptz NOT NULL
 );
 COMMENT ON TABLE queue.schedules IS 'Jobs that the clock pushes. Code declares them, operators pause them.';
 COMMENT ON COLUMN queue.schedules.cron IS 'Minute, hour, day of month, month, day of week; in the schedule''s zone.';
 COMMENT ON COLUMN queue.schedules.zone IS 'IANA name.';
 COMMENT ON COLUMN queue.schedules.next_at IS 'The next tick. Moved on in the transaction that pushes.';
-COMMENT ON COLUMN queue.schedules.edited_at IS 'Set when an operator changed the row; a deployment then leaves its expression alone.';
+COMMENT ON COLUMN queue.schedules.paused IS 'Set by an operator; a deployment leaves it alone.';
 
 CREATE TABLE queue.ticks (
     schedule text        NOT NULL CONSTRAINT fk_ticks_schedule REFERENCES queue.schedules (name) ON DELETE CASCADE,
@@ -153,40 +153,50 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
 RETURN (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 COMMENT ON FUNCTION queue.first_id_at IS 'The smallest UUIDv7 of a millisecond: where a day of jobs begins.';
 
--- A day that already has rows in the DEFAULT partition is left there: moving them would hold up every push.
-CREATE FUNCTION queue.ensure_days(days_ahead integer, at timestamptz DEFAULT now()) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-DECLARE
-    day   timestamptz;
-    label text;
-    made  integer := 0;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('queue.ensure_days'));
-    FOR day IN SELECT date_trunc('day', at, 'UTC') + make_interval(hours => 24 * n) FROM generate_series(0, days_ahead) n LOOP
-        label := to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD');
-        IF to_regclass('queue.jobs_' || label) IS NULL AND NOT EXISTS (
-            SELECT FROM queue.jobs_default
-            WHERE id >= queue.first_id_at(day) AND id < queue.first_id_at(day + interval '24 hours')
-        ) THEN
-            EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.jobs FOR VALUES FROM (%L) TO (%L)',
-                'jobs_' || label, queue.first_id_at(day), queue.first_id_at(day + interval '24 hours'));
-            EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', 'jobs_' || label);
-            made := made + 1;
-        END IF;
-        IF to_regclass('queue.runs_' || label) IS NULL AND NOT EXISTS (
-            SELECT FROM queue.runs_default WHERE leased_at >= day AND leased_at < day + interval '24 hours'
-        ) THEN
-            EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.runs FOR VALUES FROM (%L) TO (%L)',
-                'runs_' || label, day, day + interval '24 hours');
-            EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', 'runs_' || label);
-            made := made + 1;
-        END IF;
-    END LOOP;
-    RETURN made;
-END $$;
-COMMENT ON FUNCTION queue.ensure_days IS 'Makes the partitions of today and the days ahead; returns how many were missing.';
+CREATE FUNCTION queue.missing_days(days_ahead integer, at timestamptz DEFAULT now())
+RETURNS TABLE (parent text, day timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT parent, day
+    FROM unnest(ARRAY['jobs', 'runs']) AS parent
+    CROSS JOIN generate_series(0, days_ahead) AS n
+    CROSS JOIN LATERAL (SELECT date_trunc('day', at, 'UTC') + make_interval(hours => 24 * n)) AS d(day)
+    WHERE to_regclass('queue.' || parent || to_char(day AT TIME ZONE 'UTC', '_YYYYMMDD')) IS NULL
+    ORDER BY day, parent
+$$;
+COMMENT ON FUNCTION queue.missing_days IS 'Which partitions of today and the days ahead are still to be made.';
 
-SELECT queue.ensure_days(14);
+-- Making a partition locks its parent. Whoever reads the parent for long must not make everybody
+-- else wait behind this: it gives up, and is tried again later.
+CREATE FUNCTION queue.make_day(parent text, day timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog SET lock_timeout = '1s' AS $$
+DECLARE
+    label    text := parent || to_char(day AT TIME ZONE 'UTC', '_YYYYMMDD');
+    past     timestamptz := day + interval '24 hours';
+    occupied boolean;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('queue.make_day')) OR to_regclass('queue.' || label) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF parent = 'jobs' THEN
+        occupied := EXISTS (
+            SELECT FROM queue.jobs_default WHERE id >= queue.first_id_at(day) AND id < queue.first_id_at(past)
+        );
+    ELSE
+        occupied := EXISTS (SELECT FROM queue.runs_default WHERE leased_at >= day AND leased_at < past);
+    END IF;
+    -- Rows that found no day stay where they are: moving them would hold up every push.
+    IF occupied THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.%I FOR VALUES FROM (%L) TO (%L)', label, parent,
+        CASE parent WHEN 'jobs' THEN queue.first_id_at(day)::text ELSE day::text END,
+        CASE parent WHEN 'jobs' THEN queue.first_id_at(past)::text ELSE past::text END);
+    EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', label);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION queue.make_day IS 'Makes the partition of one day; says whether it did.';
+
+SELECT queue.make_day(parent, day) FROM queue.missing_days(14);
 
 -- Rights: nobody but the owner, until a later migration grants. ----------------------------------
 
@@ -200,4 +210,4 @@ ALTER TABLE queue.runs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.runs_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.schedules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.ticks ENABLE ROW LEVEL SECURITY;
-REVOKE ALL ON FUNCTION queue.first_id_at, queue.ensure_days FROM PUBLIC;
+REVOKE ALL ON FUNCTION queue.first_id_at, queue.missing_days, queue.make_day FROM PUBLIC;

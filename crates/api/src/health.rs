@@ -109,7 +109,8 @@ async fn database(cx: &Context) -> Check {
 
 async fn migrations(cx: &Context) -> Check {
     match timeout(PATIENCE, db::migrations(&cx.pool)).await {
-        Ok(Ok(MigrationState::Current)) => Check::OK,
+        // A newer release has migrated and is about to take over; until then this one serves.
+        Ok(Ok(MigrationState::Current | MigrationState::Newer { .. })) => Check::OK,
         Ok(Ok(state)) => Check::failed(state),
         Ok(Err(error)) => {
             log("migrations", &error);

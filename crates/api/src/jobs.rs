@@ -27,7 +27,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     /// What to do: one of `GET /v1/kinds`.
-    #[schema(example = "maintenance.prune_history")]
+    #[schema(example = "maintenance.drop_history")]
     kind: String,
     /// Arguments of the kind.
     #[schema(value_type = Object)]
@@ -133,7 +133,7 @@ pub async fn show(cx: Data<Context>, id: Path<Uuid>) -> Result<Json<Job>, ApiErr
 /// A kind of job.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Kind {
-    #[schema(example = "maintenance.prune_history")]
+    #[schema(example = "maintenance.drop_history")]
     name: &'static str,
     queue: &'static str,
     max_attempts: i16,

@@ -38,7 +38,8 @@ SELECT
     j.queue AS "queue!",
     j.priority AS "priority!",
     j.args AS "args!: Json<Box<RawValue>>",
-    j.trace
+    j.trace,
+    EXISTS (SELECT FROM queue.cancellations c WHERE c.job = j.id) AS "cancelled!"
 FROM lease l
 CROSS JOIN taken t
 JOIN queue.jobs j ON j.id = t.job

@@ -46,8 +46,9 @@ at_once AS (
 ),
 stopped AS (
     DELETE FROM queue.cancellations c
-    USING ended e
-    WHERE c.job = e.job AND e.again_seconds IS NULL
+    USING recorded r
+    JOIN ended e USING (job, token)
+    WHERE c.job = r.job AND e.again_seconds IS NULL
 ),
 closed AS (
     DELETE FROM queue.leases WHERE token = ANY ($12::bigint[])

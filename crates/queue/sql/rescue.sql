@@ -28,6 +28,9 @@ again AS (
     SELECT queue, priority, job, attempt + 1, max_attempts FROM lost WHERE attempt < max_attempts
     RETURNING queue
 ),
+stopped AS (
+    DELETE FROM queue.cancellations c USING lost l WHERE c.job = l.job AND l.attempt >= l.max_attempts
+),
 told AS (
     SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM again) q
 )

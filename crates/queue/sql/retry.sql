@@ -8,6 +8,10 @@ decided AS (
     SELECT id, nextval(pg_get_serial_sequence('queue.leases', 'token')), now(), $3, 'retried', now(), now(), $2
     FROM job
 ),
+forgotten AS (
+    -- A request to stop that came too late for the earlier attempts.
+    DELETE FROM queue.cancellations WHERE job = $1
+),
 ready AS (
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
     SELECT queue, priority, id, $3 + 1, $3 + max_attempts FROM job

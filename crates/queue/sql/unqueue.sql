@@ -14,6 +14,9 @@ scheduled AS (
 ),
 taken AS (
     SELECT job, attempt FROM ready UNION ALL SELECT job, attempt FROM scheduled
+),
+heeded AS (
+    DELETE FROM queue.cancellations c USING taken t WHERE c.job = t.job
 )
 INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker)
 SELECT job, nextval(pg_get_serial_sequence('queue.leases', 'token')), now(), attempt, 'cancelled', now(), now(), $2

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor, PgPool};
 use tokio::sync::{Notify, mpsc};
 
 use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
-    Failure, Handler, Heartbeat, Leases, Pool, Shared, Stop, Work, WorkOptions, Working, record,
-    run_all,
+    Failure, Handler, Heartbeat, Leases, Pool, Reason, Shared, Stop, Work, WorkOptions, Working,
+    record, run_all,
 };
 use crate::schedule::Declared;
 use crate::store::{self, Wanted};
@@ -74,7 +75,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
 
     /// Starts to work; see [`Working`] for how it ends.
     pub fn start(&self, options: WorkOptions) -> Working {
-        Working::start(self.shared(options), self.handlers())
+        Working::start(self.shared(engine_pool(&self.pool), options), self.handlers())
     }
 
     /// Runs what is due, and what that makes due at once, in the caller's task; for tests.
@@ -82,7 +83,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         const MAX_ROUNDS: usize = 10_000;
         let queues = self.kinds.queues().into_iter();
         let pool = |queue: &str| Pool { queue: queue.into(), concurrency: Self::DRAIN_BATCH };
-        let shared = self.shared(WorkOptions::new(queues.map(pool).collect()));
+        let options = WorkOptions::new(queues.map(pool).collect());
+        let shared = self.shared(self.pool.clone(), options);
         let handlers = self.handlers();
         let mut drained = Drained::default();
         for _ in 0..MAX_ROUNDS {
@@ -102,7 +104,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         drained: &mut Drained,
     ) -> Result<usize, Error> {
         let now = self.clock.for_database();
-        store::rescue(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
+        store::rescue(&self.pool, now, Self::DRAIN_BATCH as i64, 0.0).await?;
         store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
         let mut wanted = Wanted::default();
         for pool in &shared.options.pools {
@@ -116,6 +118,9 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let (ended_in, mut ended_out) = mpsc::channel(count.max(1));
         for job in jobs {
             let stop = Stop::default();
+            if job.cancelled {
+                stop.ask(Reason::Cancelled);
+            }
             shared.leases.add(job.token, job.id, stop.clone());
             let (handler, timeout, backoff) = handlers.of(&job.kind);
             let run = Run::new(job, backoff, self.clock.clone(), stop);
@@ -136,9 +141,9 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         Ok(count)
     }
 
-    fn shared(&self, options: WorkOptions) -> Shared {
+    fn shared(&self, pool: PgPool, options: WorkOptions) -> Shared {
         Shared {
-            pool: self.pool.clone(),
+            pool,
             clock: self.clock.clone(),
             worker: worker_name(),
             options,
@@ -176,7 +181,7 @@ pub(crate) struct Handlers {
 }
 
 impl Handlers {
-    /// A kind nobody here knows fails and is tried again, where a newer process may know it.
+    /// A kind nobody here knows waits for a process that does.
     pub fn of(&self, kind: &str) -> (Handler, Duration, Backoff) {
         match (self.by_kind.get(kind), self.kinds.get(kind)) {
             (Some(handler), Some(kind)) => (handler.clone(), kind.timeout, kind.backoff),
@@ -190,6 +195,23 @@ impl Handlers {
             }
         }
     }
+}
+
+/// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
+const ENGINE_CONNECTIONS: u32 = 6;
+
+/// Connections that handlers cannot take away from the engine.
+fn engine_pool(pool: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(ENGINE_CONNECTIONS)
+        .acquire_timeout(pool.options().get_acquire_timeout())
+        .after_connect(|connection, _| {
+            // A plan that was made while the lists were empty reads them from end to end; kept for
+            // all executions, it would do so when they are full.
+            let set = connection.execute("SET plan_cache_mode = force_custom_plan");
+            Box::pin(async move { set.await.map(drop) })
+        })
+        .connect_lazy_with((*pool.connect_options()).clone())
 }
 
 /// Tells processes apart in leases and history, also after a restart with the same process id.

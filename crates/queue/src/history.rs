@@ -23,16 +23,30 @@ const MAX_DELETE: i64 = 10_000;
 /// A drop waits this long for pushes and claims to let it in, and they wait behind it.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-pub(crate) async fn ensure_days(pool: &PgPool, now: Option<DateTime<Utc>>) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- queue.ensure_days
-        SELECT queue.ensure_days($1, coalesce($2, now()))",
+/// Makes the days that are missing, each in a transaction of its own; answers how many.
+pub async fn make_days(pool: &PgPool, clock: &Clock) -> Result<usize, Error> {
+    let missing = sqlx::query!(
+        r#"-- queue.missing_days
+        SELECT parent AS "parent!", day AS "day!"
+        FROM queue.missing_days($1, coalesce($2, now()))"#,
         DAYS_AHEAD,
-        now,
+        clock.for_database(),
     )
-    .fetch_one(pool)
+    .fetch_all(pool)
     .await?;
-    Ok(())
+    let mut made = 0;
+    for day in missing {
+        let new = sqlx::query_scalar!(
+            r#"-- queue.make_day
+            SELECT queue.make_day($1, $2) AS "new!""#,
+            day.parent,
+            day.day,
+        )
+        .fetch_one(pool)
+        .await?;
+        made += usize::from(new);
+    }
+    Ok(made)
 }
 
 /// Drops history that is older than `retention`: first runs, then jobs that nothing refers to.
@@ -44,7 +58,15 @@ pub async fn drop_older(
     clock: &Clock,
     retention: Duration,
 ) -> Result<Dropped, Error> {
-    let horizon = clock.now() - retention;
+    // A machine whose clock is fast must not drop what the database's clock would keep.
+    let horizon = sqlx::query_scalar!(
+        r#"-- queue.horizon
+        SELECT coalesce($1, now()) - make_interval(secs => $2) AS "horizon!""#,
+        clock.for_database(),
+        retention.as_secs_f64(),
+    )
+    .fetch_one(pool)
+    .await?;
     let mut dropped = Dropped::default();
     for day in days(pool, "runs", horizon).await? {
         drop_day(pool, &day).await?;
@@ -59,6 +81,7 @@ pub async fn drop_older(
     }
     dropped.rows += delete_jobs(pool, horizon).await?;
     dropped.rows += delete_ticks(pool, horizon).await?;
+    dropped.rows += delete_cancellations(pool).await?;
     Ok(dropped)
 }
 
@@ -72,7 +95,7 @@ struct Day {
 impl Day {
     const LENGTH: Duration = Duration::from_secs(24 * 3600);
 
-    /// Only names that `queue.ensure_days` gives are days: nothing else is ever dropped.
+    /// Only names that `queue.make_day` gives are days: nothing else is ever dropped.
     fn parse(parent: &str, table: String) -> Option<Self> {
         let label = table.strip_prefix(parent)?.strip_prefix('_')?;
         let date = NaiveDate::parse_from_str(label, "%Y%m%d").ok().filter(|_| label.len() == 8)?;
@@ -180,6 +203,20 @@ async fn delete_ticks(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64
         "-- queue.delete_ticks
         DELETE FROM queue.ticks WHERE tick_at < $1",
         horizon
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Requests whose job ended before its worker heard of them.
+async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "-- queue.delete_cancellations
+        DELETE FROM queue.cancellations c
+        WHERE NOT EXISTS (SELECT FROM queue.leases WHERE c.job = ANY (jobs))
+            AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = c.job)
+            AND NOT EXISTS (SELECT FROM queue.ready WHERE job = c.job)"
     )
     .execute(pool)
     .await?;

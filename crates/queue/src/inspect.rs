@@ -126,15 +126,21 @@ pub async fn job(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<JobVi
 
 /// The newest jobs that fit, newest first.
 pub async fn jobs(executor: impl PgExecutor<'_>, filter: &Filter) -> Result<Vec<JobLine>, Error> {
-    let rows = sqlx::query_file!(
-        "sql/list.sql",
-        filter.state.map(JobState::name),
-        filter.queue.as_deref(),
-        filter.kind.as_deref(),
-        i64::from(filter.limit),
-    )
-    .fetch_all(executor)
-    .await?;
+    let (queue, kind) = (filter.queue.as_deref(), filter.kind.as_deref());
+    let (state, limit) = (filter.state.map(JobState::name), i64::from(filter.limit));
+    let rows = match filter.state {
+        None | Some(JobState::Done | JobState::Pruned) => {
+            sqlx::query_file_as!(ListRow, "sql/list.sql", state, queue, kind, limit)
+                .fetch_all(executor)
+                .await?
+        }
+        // Walking all jobs for a few would take seconds.
+        Some(_) => {
+            sqlx::query_file_as!(ListRow, "sql/list_rare.sql", state, queue, kind, limit)
+                .fetch_all(executor)
+                .await?
+        }
+    };
     let lines = rows.into_iter().map(|row| {
         Ok(JobLine {
             id: row.id,
@@ -147,6 +153,16 @@ pub async fn jobs(executor: impl PgExecutor<'_>, filter: &Filter) -> Result<Vec<
         })
     });
     lines.collect()
+}
+
+struct ListRow {
+    id: Uuid,
+    kind: String,
+    queue: String,
+    state: String,
+    attempt: i16,
+    created_at: DateTime<Utc>,
+    error: Option<String>,
 }
 
 /// Queues that hold anything.

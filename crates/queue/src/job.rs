@@ -38,14 +38,18 @@ impl Backoff {
     pub const DEFAULT: Self =
         Self { first: Duration::from_secs(5), factor: 2.0, cap: Duration::from_secs(3600) };
 
+    /// No wait is longer, whatever a kind says.
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
     /// Up to this share is added at random, so that jobs that failed together do not return together.
     const JITTER: f64 = 0.25;
 
     /// The wait after attempt number `attempt`, which counts from 1.
     pub fn after(&self, attempt: i16) -> Duration {
         let grown = self.first.as_secs_f64() * self.factor.powi(i32::from(attempt) - 1);
+        let cap = self.cap.min(Self::LONGEST).as_secs_f64();
         let jitter = 1.0 + Self::JITTER * rand::random::<f64>();
-        Duration::from_secs_f64(grown.min(self.cap.as_secs_f64()) * jitter)
+        Duration::from_secs_f64(grown.clamp(0.0, cap) * jitter)
     }
 }
 

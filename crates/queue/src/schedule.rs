@@ -58,8 +58,10 @@ pub async fn run(pool: &PgPool, clock: &Clock, kinds: &Kinds, stop: Cancellation
     }
 }
 
-/// Stores what code declares. What an operator edited stays; a changed declaration starts anew.
+/// Stores what code declares, and removes what it no longer does. Whether a schedule is paused is
+/// the operator's.
 pub async fn declare(pool: &PgPool, clock: &Clock, declared: &[Declared]) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
     for schedule in declared {
         let next_at = next_after(&schedule.cron, clock.now())?;
         sqlx::query!(
@@ -69,9 +71,8 @@ pub async fn declare(pool: &PgPool, clock: &Clock, declared: &[Declared]) -> Res
             ON CONFLICT (name) DO UPDATE
             SET kind = excluded.kind, args = excluded.args, cron = excluded.cron,
                 zone = excluded.zone, next_at = excluded.next_at
-            WHERE s.edited_at IS NULL
-                AND (s.kind, s.args, s.cron, s.zone)
-                    IS DISTINCT FROM (excluded.kind, excluded.args, excluded.cron, excluded.zone)",
+            WHERE (s.kind, s.args, s.cron, s.zone)
+                IS DISTINCT FROM (excluded.kind, excluded.args, excluded.cron, excluded.zone)",
             schedule.name,
             schedule.kind,
             schedule.args,
@@ -79,9 +80,18 @@ pub async fn declare(pool: &PgPool, clock: &Clock, declared: &[Declared]) -> Res
             schedule.cron.zone().name(),
             next_at,
         )
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
     }
+    let names: Vec<String> = declared.iter().map(|schedule| schedule.name.to_owned()).collect();
+    sqlx::query!(
+        "-- queue.undeclare
+        DELETE FROM queue.schedules WHERE name <> ALL ($1)",
+        &names
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -105,23 +115,31 @@ pub async fn tick(pool: &PgPool, clock: &Clock, kinds: &Kinds) -> Result<usize, 
     .await?;
     let mut pushed = 0;
     for schedule in due {
-        let cron = read(&schedule.cron, &schedule.zone)?;
-        let tick_at = latest(&cron, schedule.next_at, schedule.now)?;
+        let next = read(&schedule.cron, &schedule.zone).and_then(|cron| {
+            let tick_at = latest(&cron, schedule.next_at, schedule.now)?;
+            Ok((tick_at, next_after(&cron, schedule.now)?))
+        });
+        let push = kinds.prepare(&schedule.kind, schedule.args);
+        // One row that somebody edited badly must not stop the others.
+        let ((tick_at, next_at), push) = match (next, push) {
+            (Ok(next), Ok(push)) => (next, push),
+            (Err(error), _) => {
+                tracing::error!(%error, name = schedule.name, "a schedule cannot tick");
+                continue;
+            }
+            (_, Err(error)) => {
+                tracing::error!(%error, name = schedule.name, "a schedule cannot tick");
+                continue;
+            }
+        };
         sqlx::query!(
             "-- queue.move_on
             UPDATE queue.schedules SET next_at = $2 WHERE name = $1",
             schedule.name,
-            next_after(&cron, schedule.now)?,
+            next_at,
         )
         .execute(&mut *tx)
         .await?;
-        let Ok(push) = kinds.prepare(&schedule.kind, schedule.args) else {
-            tracing::error!(
-                name = schedule.name,
-                "a schedule's arguments are not what its kind takes"
-            );
-            continue;
-        };
         pushed += usize::from(push_tick(&mut tx, &schedule.name, tick_at, push).await?.is_some());
     }
     tx.commit().await?;
@@ -172,12 +190,11 @@ pub async fn set_paused(
     sqlx::query!(
         "-- queue.set_paused
         UPDATE queue.schedules
-        SET paused = $2, next_at = $3, edited_at = $4
+        SET paused = $2, next_at = $3
         WHERE name = $1 AND paused <> $2",
         name,
         paused,
         next_after(&cron, clock.now())?,
-        clock.now(),
     )
     .execute(&mut *tx)
     .await?;

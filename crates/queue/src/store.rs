@@ -82,6 +82,8 @@ pub(crate) struct Leased {
     pub max_attempts: i16,
     pub args: Json<Box<RawValue>>,
     pub trace: Option<String>,
+    /// Somebody asked it to stop between two attempts.
+    pub cancelled: bool,
 }
 
 /// How many jobs of which queue a worker could start.
@@ -92,7 +94,7 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) async fn claim(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     now: Option<DateTime<Utc>>,
     wanted: &Wanted,
     worker: &str,
@@ -107,7 +109,7 @@ pub(crate) async fn claim(
         worker,
         lease_seconds
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }
 
@@ -189,21 +191,32 @@ pub(crate) async fn promote(
     Ok(sqlx::query_file!("sql/promote.sql", now, limit).fetch_one(pool).await?.moved)
 }
 
-/// Starts again what dead workers left behind; answers how many jobs.
+/// What a rescue found.
+#[derive(Default)]
+pub(crate) struct Rescued {
+    pub leases: usize,
+    /// Jobs of these leases that had not ended.
+    pub jobs: i64,
+}
+
+/// Starts again what dead workers left behind, unless the database itself started less than
+/// `grace_seconds` ago.
 pub(crate) async fn rescue(
     pool: &PgPool,
     now: Option<DateTime<Utc>>,
     limit: i64,
-) -> sqlx::Result<i64> {
+    grace_seconds: f64,
+) -> sqlx::Result<Rescued> {
     let mut tx = pool.begin().await?;
-    let expired =
-        sqlx::query_file_scalar!("sql/expired.sql", now, limit).fetch_all(&mut *tx).await?;
+    let expired = sqlx::query_file_scalar!("sql/expired.sql", now, limit, grace_seconds)
+        .fetch_all(&mut *tx)
+        .await?;
     if expired.is_empty() {
-        return Ok(0);
+        return Ok(Rescued::default());
     }
-    let lost = sqlx::query_file!("sql/rescue.sql", now, &expired).fetch_one(&mut *tx).await?.lost;
+    let jobs = sqlx::query_file!("sql/rescue.sql", now, &expired).fetch_one(&mut *tx).await?.lost;
     tx.commit().await?;
-    Ok(lost)
+    Ok(Rescued { leases: expired.len(), jobs })
 }
 
 /// Takes a job that has not started out of its list; answers whether it was there.

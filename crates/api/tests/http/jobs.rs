@@ -91,13 +91,13 @@ async fn arguments_that_do_not_decode_are_refused_by_field() -> anyhow::Result<(
     let server = server().await?;
     assert_snapshot!(server.push(json!({"kind": "demo.greet", "args": {}})).await?, @r#"
     422
-    detail: "arguments of demo.greet: missing field `name` at line 1 column 2"
+    detail: "arguments of demo.greet: missing field `name`"
     type: "urn:beadle:problem:invalid"
     "#);
     let more = json!({"name": "Ada", "loud": true});
     assert_snapshot!(server.push(json!({"kind": "demo.greet", "args": more})).await?, @r#"
     422
-    detail: "arguments of demo.greet: unknown field `loud`, expected `name` at line 1 column 7"
+    detail: "arguments of demo.greet: loud: unknown field `loud`, expected `name`"
     type: "urn:beadle:problem:invalid"
     "#);
     assert_eq!(server.stored_jobs().await?, 0);

@@ -46,6 +46,17 @@ async fn a_process_with_all_it_needs_is_ready() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn it_stays_ready_while_a_newer_release_takes_over() -> anyhow::Result<()> {
+    let server = server().await?;
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (20991231235959, 'from the future', true, '', 0)";
+    sqlx::query(newer).execute(&server.pool).await?;
+    assert!(ask(&server, "/readyz").await?.contains("ready: true"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pending_migration_makes_it_not_ready() -> anyhow::Result<()> {
     let server = server().await?;
     let forget =

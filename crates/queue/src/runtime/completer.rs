@@ -5,17 +5,45 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{Ended, Shared};
-use crate::store::{self, Endings};
+use super::{Ended, Ending, Shared};
+use crate::store::{self, Accepted, Endings};
 
 /// Runs that end while a batch is being recorded make up the next one.
 const MAX_BATCH: usize = 500;
+/// How many runs of the second way may wait for their handlers' transactions.
+const OWN_BUFFER: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
 /// Records until the last sender is gone, or until nobody waits for the rest.
+///
+/// Runs that were finished in a transaction of their handler go a way of their own: recording them
+/// waits until that transaction has ended, and nobody else should wait with them.
 pub(super) async fn complete(
+    shared: Arc<Shared>,
+    mut ended: mpsc::Receiver<Ended>,
+    give_up: CancellationToken,
+) {
+    let (own_in, own_out) = mpsc::channel(OWN_BUFFER);
+    let own = super::spawn(record_all(shared.clone(), own_out, give_up.clone()));
+    let (rest_in, rest_out) = mpsc::channel(MAX_BATCH);
+    let rest = super::spawn(record_all(shared, rest_out, give_up));
+    while let Some(end) = ended.recv().await {
+        let way = if end.run.finished_in_transaction().is_some() { &own_in } else { &rest_in };
+        // It fails only after everybody has given up.
+        if way.send(end).await.is_err() {
+            break;
+        }
+    }
+    drop((own_in, rest_in));
+    // A panic of theirs is a panic here: the worker as a whole then ends.
+    rest.await.expect("outcomes are recorded");
+    own.await.expect("outcomes are recorded");
+}
+
+async fn record_all(
     shared: Arc<Shared>,
     mut ended: mpsc::Receiver<Ended>,
     give_up: CancellationToken,
@@ -30,25 +58,43 @@ pub(super) async fn complete(
     }
 }
 
-/// Tries until the database answers. The statement may be repeated: what it stored, it stores once.
+/// Records a batch; when the database refuses a value in it, each run by itself.
 pub(crate) async fn record(shared: &Shared, batch: &[Ended]) {
+    if try_record(shared, batch).await.is_ok() {
+        return;
+    }
+    for ended in batch {
+        let Err(error) = try_record(shared, std::slice::from_ref(ended)).await else { continue };
+        tracing::error!(%error, job_id = %ended.run.job_id(), "an outcome was refused by the database");
+        let ending =
+            Ending::failure(&ended.run, format!("its outcome could not be stored: {error}"));
+        let instead = Ended { run: ended.run.clone(), ending, ran: Duration::ZERO };
+        if let Err(error) = try_record(shared, &[instead]).await {
+            tracing::error!(%error, "nor was its failure; the job runs again when its lease ends");
+            shared.leases.lose(ended.run.leased().token);
+        }
+    }
+}
+
+/// Tries until the database answers; an error is its refusal of a value. The statement may be
+/// repeated: what it stored, it stores once.
+async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
     let mut endings = Endings::default();
     for ended in batch {
         endings.add(ended.run.leased(), &ended.ending, ended.ran);
     }
-    let struck = endings.tokens.iter().copied().zip(endings.jobs.iter().copied());
-    endings.closed = shared.leases.strike(struck);
+    let ended: Vec<(i64, Uuid)> =
+        endings.tokens.iter().copied().zip(endings.jobs.iter().copied()).collect();
+    endings.closed = shared.leases.closing(&ended);
     let mut wait = FIRST_RETRY;
     loop {
         match store::finish(&shared.pool, shared.clock.for_database(), &endings).await {
-            Ok(accepted) => return count_stale(batch, &accepted),
-            Err(error) if refused(&error) => {
-                // Retrying would hold up everybody else. Without renewal the leases run out, and
-                // what has not been recorded is rescued.
-                tracing::error!(%error, jobs = batch.len(), "outcomes were refused by the database");
-                endings.tokens.iter().for_each(|token| shared.leases.forget(*token));
-                return;
+            Ok(accepted) => {
+                shared.leases.strike(&ended);
+                count_stale(batch, &accepted);
+                return Ok(());
             }
+            Err(error) if is_refusal(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, jobs = batch.len(), "outcomes cannot be recorded yet");
                 tokio::time::sleep(wait).await;
@@ -58,18 +104,15 @@ pub(crate) async fn record(shared: &Shared, batch: &[Ended]) {
     }
 }
 
-/// Whether the database answered and meant no: neither a broken connection, nor a conflict, nor a
-/// lack of resources, nor a shutdown.
-fn refused(error: &sqlx::Error) -> bool {
-    const PASSING: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
-    error
-        .as_database_error()
-        .and_then(|e| e.code().map(|code| code.into_owned()))
-        .is_some_and(|code| !PASSING.iter().any(|class| code.starts_with(class)))
+/// Whether a value is what the database minds: data exceptions and violated constraints. Anything
+/// else may pass.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// A stale writer changes nothing; operators should see that there was one.
-fn count_stale(batch: &[Ended], accepted: &[store::Accepted]) {
+fn count_stale(batch: &[Ended], accepted: &[Accepted]) {
     for ended in batch {
         let leased = ended.run.leased();
         let alive = accepted.iter().any(|lease| lease.token == leased.token);

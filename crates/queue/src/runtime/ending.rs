@@ -23,7 +23,11 @@ impl Ended {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
     Done,
-    Snoozed(Duration),
+    /// Again after this long; the attempt does not count. `why` when it is not the handler's wish.
+    Snoozed {
+        after: Duration,
+        why: Option<String>,
+    },
     Discarded(String),
     /// Again after this long.
     Failed {
@@ -39,6 +43,9 @@ pub(crate) enum Ending {
     Released,
 }
 
+/// What Postgres can add to a time; a handler may ask for more.
+const MAX_WAIT: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 /// Enough for an error with its causes; a whole page of output belongs in object storage.
 const MAX_ERROR_BYTES: usize = 8 * 1024;
 
@@ -46,7 +53,7 @@ impl Ending {
     pub fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::Done,
-            Outcome::Snooze(delay) => Self::Snoozed(delay),
+            Outcome::Snooze(after) => Self::Snoozed { after, why: None },
             Outcome::Discard(reason) => Self::Discarded(reason),
         }
     }
@@ -63,7 +70,7 @@ impl Ending {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Snoozed(_) => "snoozed",
+            Self::Snoozed { .. } => "snoozed",
             Self::Discarded(_) => "discarded",
             Self::Failed { .. } => "failed",
             Self::Dead { .. } => "dead",
@@ -77,6 +84,7 @@ impl Ending {
             Self::Discarded(error) | Self::Failed { error, .. } | Self::Dead { error } => {
                 Some(error)
             }
+            Self::Snoozed { why, .. } => why.as_deref(),
             _ => None,
         }
     }
@@ -84,7 +92,9 @@ impl Ending {
     /// When the job starts again, if it does.
     fn again(&self) -> Option<Duration> {
         match self {
-            Self::Snoozed(after) | Self::Failed { again: after, .. } => Some(*after),
+            Self::Snoozed { after, .. } | Self::Failed { again: after, .. } => {
+                Some(*after.min(&MAX_WAIT))
+            }
             Self::Released => Some(Duration::ZERO),
             _ => None,
         }

@@ -7,10 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::shell::Work;
-use super::{Pool, Shared, Stop};
+use super::{Ending, Pool, Reason, Shared, Stop};
 use crate::Run;
 use crate::fleet::Handlers;
-use crate::store::{self, Leased, Wanted};
+use crate::store::{self, Endings, Leased, Wanted};
 
 /// One claim takes no more of a queue: a larger lease would only be lost in larger pieces.
 const MAX_CLAIM: usize = 500;
@@ -25,7 +25,7 @@ pub(super) async fn fetch(
     stop: CancellationToken,
 ) {
     let slots = Slots::new(&shared.options.pools);
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     while !stop.is_cancelled() {
         shared.heartbeat.beat();
         let wait = match claim(&shared, &handlers, &slots, &work).await {
@@ -50,7 +50,7 @@ pub(super) async fn fetch(
     }
 }
 
-/// Whether a queue gave all it was asked for, and so may have more.
+/// Whether some queue gave all it was asked for, and so may have more.
 enum More {
     Yes,
     No,
@@ -63,21 +63,24 @@ async fn claim(
     work: &mpsc::Sender<Work>,
 ) -> sqlx::Result<More> {
     let wanted = slots.wanted();
-    let asked = wanted.free.iter().sum::<i32>();
-    if asked == 0 {
+    if wanted.queues.is_empty() {
         return Ok(More::No);
     }
     let lease = shared.options.lease;
     let now = shared.clock.for_database();
+    // Waiting for a connection is not part of the lease's life.
+    let mut connection = shared.pool.acquire().await?;
     let asked_at = Instant::now();
     let jobs =
-        store::claim(&shared.pool, now, &wanted, &shared.worker, lease.as_secs_f64()).await?;
-    if asked_at.elapsed() >= lease {
-        // The answer took so long that the lease may have gone to a rescue already.
-        tracing::warn!(jobs = jobs.len(), "a claim was answered too late; its jobs are left");
+        store::claim(&mut *connection, now, &wanted, &shared.worker, lease.as_secs_f64()).await?;
+    drop(connection);
+    if asked_at.elapsed() > lease / 3 {
+        // The next renewal may come too late for these.
+        tracing::warn!(jobs = jobs.len(), "a claim was answered late; its jobs go back");
+        put_back(shared, &jobs).await?;
         return Ok(More::No);
     }
-    let more = if jobs.len() as i32 == asked { More::Yes } else { More::No };
+    let more = filled(&wanted, &jobs);
     // The whole lease is in the book before anything runs: a job that ends at once does not close it.
     let jobs: Vec<_> = jobs.into_iter().map(|job| prepare(shared, handlers, slots, job)).collect();
     for job in jobs {
@@ -89,12 +92,31 @@ async fn claim(
     Ok(more)
 }
 
+fn filled(wanted: &Wanted, jobs: &[Leased]) -> More {
+    let full = wanted.queues.iter().zip(&wanted.free).any(|(queue, free)| {
+        jobs.iter().filter(|job| job.queue == *queue).count() == *free as usize
+    });
+    if full { More::Yes } else { More::No }
+}
+
+/// Returns jobs that have not started, without burning an attempt.
+async fn put_back(shared: &Shared, jobs: &[Leased]) -> sqlx::Result<()> {
+    let mut endings = Endings::default();
+    for job in jobs {
+        endings.add(job, &Ending::Released, Duration::ZERO);
+    }
+    endings.closed = endings.tokens.clone();
+    store::finish(&shared.pool, shared.clock.for_database(), &endings).await.map(drop)
+}
+
 fn prepare(shared: &Arc<Shared>, handlers: &Handlers, slots: &Slots, leased: Leased) -> Work {
     let stop = Stop::default();
+    if leased.cancelled {
+        stop.ask(Reason::Cancelled);
+    }
     shared.leases.add(leased.token, leased.id, stop.clone());
-    let slot = slots
-        .take(&leased.queue)
-        .map(|permit| Slot { permit: Some(permit), shared: shared.clone() });
+    let permit = slots.take(&leased.queue);
+    let slot = permit.map(|permit| Slot { permit: Some(permit), shared: shared.clone() });
     let (handler, timeout, backoff) = handlers.of(&leased.kind);
     let run = Run::new(leased, backoff, shared.clock.clone(), stop);
     Work { run, handler, timeout, slot }

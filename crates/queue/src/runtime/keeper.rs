@@ -1,28 +1,32 @@
 //! Keeps leases alive, and passes cancellations on.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
 use crate::store;
 
-/// Renews three times in the life of a lease, so that one lost answer does not lose it.
+/// Renews three times in the life of a lease, and more often once that has failed. A lease that
+/// could not be renewed in time is given up before others may have it.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let lease = shared.options.lease;
-    let mut rounds = tokio::time::interval(lease / 3);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut renewed_at = Instant::now();
+    let mut healthy = true;
     loop {
-        rounds.tick().await;
+        sleep(if healthy { lease / 3 } else { lease / 12 }).await;
         let asked_at = Instant::now();
-        match tokio::time::timeout(lease / 3, renew(&shared)).await {
+        let left = (renewed_at + lease).saturating_duration_since(asked_at);
+        let renewed = timeout(left.min(lease / 4), renew(&shared)).await;
+        healthy = matches!(renewed, Ok(Ok(())));
+        match renewed {
             Ok(Ok(())) => renewed_at = asked_at,
             Ok(Err(error)) => tracing::warn!(%error, "leases cannot be renewed"),
             Err(_) => tracing::warn!("leases cannot be renewed: the database does not answer"),
         }
-        if renewed_at.elapsed() >= lease {
-            // Others may have taken the jobs. What runs here must not go on beside them.
+        if renewed_at.elapsed() > lease.mul_f64(0.9) {
             shared.leases.tokens().into_iter().for_each(|token| shared.leases.lose(token));
+            renewed_at = Instant::now();
         }
     }
 }

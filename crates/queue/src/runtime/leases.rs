@@ -50,24 +50,33 @@ impl Leases {
         self.book().entry(token).or_default().insert(job, stop);
     }
 
-    /// Strikes ended jobs off, and answers the leases that have none left.
-    pub fn strike(&self, ended: impl Iterator<Item = (i64, Uuid)>) -> Vec<i64> {
-        let mut book = self.book();
-        let mut closed = Vec::new();
+    /// The leases that have no job left once these have ended. They stay in the book, and are
+    /// renewed, until the database has it too.
+    pub fn closing(&self, ended: &[(i64, Uuid)]) -> Vec<i64> {
+        let book = self.book();
+        let mut counts = HashMap::<i64, usize>::new();
         for (token, job) in ended {
-            let Some(open) = book.get_mut(&token) else { continue };
-            open.remove(&job);
-            if open.is_empty() {
-                book.remove(&token);
-                closed.push(token);
+            if book.get(token).is_some_and(|open| open.contains_key(job)) {
+                *counts.entry(*token).or_default() += 1;
             }
         }
-        closed
+        let all = |(token, count): &(i64, usize)| {
+            book.get(token).is_some_and(|open| open.len() == *count)
+        };
+        counts.into_iter().filter(all).map(|(token, _)| token).collect()
     }
 
-    /// No longer renews this lease: its jobs that have not ended are rescued when it expires.
-    pub fn forget(&self, token: i64) {
-        self.book().remove(&token);
+    /// Strikes off jobs whose end is recorded. A lease that was emptied by two batches at once, so
+    /// that neither closed it, expires, and a rescue finds nothing in it.
+    pub fn strike(&self, ended: &[(i64, Uuid)]) {
+        let mut book = self.book();
+        for (token, job) in ended {
+            let Some(open) = book.get_mut(token) else { continue };
+            open.remove(job);
+            if open.is_empty() {
+                book.remove(token);
+            }
+        }
     }
 
     pub fn tokens(&self) -> Vec<i64> {

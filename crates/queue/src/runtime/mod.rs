@@ -85,6 +85,7 @@ impl Heartbeat {
 
 /// What the tasks of one process share.
 pub(crate) struct Shared {
+    /// Not the handlers' pool: when they hold all of its connections, leases must still be renewed.
     pub pool: PgPool,
     pub clock: Clock,
     /// Host, process id and a random part: who it was, in history and in leases.
@@ -148,6 +149,7 @@ impl Working {
 const ENDED_BUFFER: usize = 4096;
 /// How long the last outcomes may take to be recorded at shutdown.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 async fn work(
     shared: Arc<Shared>,
@@ -168,8 +170,10 @@ async fn work(
     let mut upkeep = spawn(upkeep::keep_up(shared.clone()));
 
     tokio::select! {
+        // Told to stop, parts end one after the other, and that is no fault.
+        biased;
         () = stop.cancelled() => {}
-        end = &mut fetcher => if !stop.is_cancelled() { return Err(ended("fetcher", end)) },
+        end = &mut fetcher => return Err(ended("fetcher", end)),
         end = &mut shell => return Err(ended("shell", end)),
         end = &mut completer => return Err(ended("completer", end)),
         end = &mut keeper => return Err(ended("keeper", end)),
@@ -180,9 +184,13 @@ async fn work(
     drop(listener);
     drop(upkeep);
     // The fetcher takes the way in with it; what it has handed over still runs.
-    if !fetcher.is_finished() {
-        fetcher.await.map_err(|error| ended("fetcher", Err(error)))?;
+    match tokio::time::timeout(FLUSH_LIMIT, &mut fetcher).await {
+        Ok(end) => end.map_err(|error| ended("fetcher", Err(error)))?,
+        Err(_) => {
+            tracing::error!("a claim is not answered; what it took runs again when its lease ends")
+        }
     }
+    drop(fetcher);
     if tokio::time::timeout(shared.options.shutdown, &mut shell).await.is_err() {
         let open = shared.leases.stop_all(Reason::Released);
         tracing::warn!(jobs = open, "handlers still run at the shutdown limit; their jobs go back");
@@ -197,6 +205,8 @@ async fn work(
         give_up.cancel();
     }
     drop(keeper);
+    // Connections that a stuck server holds are not waited for.
+    let _ = tokio::time::timeout(CLOSE_LIMIT, shared.pool.close()).await;
     Ok(())
 }
 

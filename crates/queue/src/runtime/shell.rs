@@ -36,13 +36,16 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(crate) type Handler =
     Arc<dyn Fn(Run) -> BoxFuture<'static, Result<Outcome, Failure>> + Send + Sync>;
 
+/// How long a job waits for a process that knows its kind. That one may be about to be deployed.
+const UNKNOWN_KIND_WAIT: Duration = Duration::from_secs(60);
+
 /// Why a handler gave no outcome.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// No attempt can succeed: the arguments are not what the kind takes.
     #[error("arguments do not decode: {0}")]
     Undecodable(String),
-    /// Another process may know it, during a deployment for example.
+    /// Another process may know it, during a deployment for example: no attempt is burnt.
     #[error("this process has no handler for kind {0}")]
     UnknownKind(String),
     #[error("{0:#}")]
@@ -214,10 +217,15 @@ where
         let run = task.args.run.clone();
         let timeout = task.args.timeout;
         let slot = task.args.slot.take();
-        let handler = self.inner.call(task);
         let ended = self.ended.clone();
+        // Calling starts it: what was cancelled before its start is not called.
+        let handler = run.stop().reason().is_none().then(|| self.inner.call(task));
         Box::pin(async move {
-            if let Some(ending) = supervise(&run, timeout, handler).await {
+            let ending = match handler {
+                Some(handler) => supervise(&run, timeout, handler).await,
+                None => Some(Ending::Cancelled),
+            };
+            if let Some(ending) = ending {
                 let ran = run.elapsed();
                 let end = Ended { run, ending, ran };
                 report(&end);
@@ -272,6 +280,9 @@ fn conclude(run: &Run, result: Result<Outcome, BoxDynError>) -> Ending {
         Err(error) => match error.downcast::<Failure>() {
             Ok(failure) => match *failure {
                 Failure::Undecodable(_) => Ending::Dead { error: failure.to_string() },
+                Failure::UnknownKind(_) => {
+                    Ending::Snoozed { after: UNKNOWN_KIND_WAIT, why: Some(failure.to_string()) }
+                }
                 _ => Ending::failure(run, failure.to_string()),
             },
             Err(error) => Ending::failure(run, panic_message(error)),
@@ -304,6 +315,10 @@ fn report(ended: &Ended) {
         Ending::Failed { error, again } => tracing::warn!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             again_seconds = again.as_secs(), error, "a run failed and is tried again"
+        ),
+        Ending::Snoozed { why: Some(why), .. } => tracing::warn!(
+            kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
+            why, "a job waits"
         ),
         Ending::Dead { error } => tracing::error!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,

@@ -1,63 +1,98 @@
-//! Chores that any worker may do, and all do: promote what is due, rescue what was lost, make days.
+//! Chores that any worker may do, and all do: rescue what was lost, promote what is due, make days.
 //!
 //! Each is safe beside itself: rows are taken with SKIP LOCKED, days under an advisory lock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::Shared;
-use crate::{history, store};
+use crate::{Error, history, store};
 
 /// Jobs moved from scheduled to ready in one statement.
-pub(crate) const MAX_PROMOTE: i64 = 1000;
+const MAX_PROMOTE: i64 = 1000;
+/// Statements in one round, so that a flood of due jobs does not hold up the rescue.
+const MAX_ROUNDS: usize = 20;
 /// Leases rescued in one transaction.
-pub(crate) const MAX_RESCUE: i64 = 20;
+const MAX_RESCUE: i64 = 20;
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
+/// A day may be locked by a long reader; there are two weeks to make it in.
+const DAYS_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) async fn keep_up(shared: Arc<Shared>) {
     let rescue_every = shared.options.lease / 4;
-    let (mut rescued_at, mut days_at) = (None::<Instant>, None::<Instant>);
+    let now = Instant::now();
+    let (mut rescue_at, mut days_at) = (now, now);
     let mut healthy = true;
     loop {
-        let due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
-        let chores = async {
-            if due(days_at, DAYS_EVERY) {
-                history::ensure_days(&shared.pool, shared.clock.for_database()).await?;
-                days_at = Some(Instant::now());
-            }
-            if due(rescued_at, rescue_every) {
-                rescue(&shared).await?;
-                rescued_at = Some(Instant::now());
-            }
-            promote(&shared).await
-        };
-        match chores.await {
-            Ok(()) => healthy = true,
+        let mut result = Ok(());
+        if Instant::now() >= rescue_at {
+            result = rescue(&shared).await;
+            rescue_at = Instant::now() + rescue_every;
+        }
+        result = result.and(promote(&shared).await);
+        match result {
             Err(error) if healthy => {
                 tracing::warn!(%error, "chores of the queue wait for the database");
                 healthy = false;
             }
-            Err(_) => {}
+            result => healthy = result.is_ok(),
+        }
+        // Last and apart: a day that cannot be made stops nothing else.
+        if Instant::now() >= days_at {
+            days_at = Instant::now() + make_days(&shared).await;
         }
         // Not in step with other processes.
         let jitter = 0.75 + 0.5 * rand::random::<f64>();
-        tokio::time::sleep(shared.options.poll.min(rescue_every).mul_f64(jitter)).await;
+        sleep(shared.options.poll.min(rescue_every).mul_f64(jitter)).await;
     }
 }
 
 async fn rescue(shared: &Shared) -> sqlx::Result<()> {
-    loop {
-        let lost = store::rescue(&shared.pool, shared.clock.for_database(), MAX_RESCUE).await?;
-        if lost == 0 {
-            return Ok(());
+    let now = shared.clock.for_database();
+    let grace = shared.options.lease.as_secs_f64();
+    for _ in 0..MAX_ROUNDS {
+        let rescued = store::rescue(&shared.pool, now, MAX_RESCUE, grace).await?;
+        if rescued.jobs > 0 {
+            tracing::warn!(
+                jobs = rescued.jobs,
+                "jobs of a worker that stopped answering start again"
+            );
+            metrics::counter!("beadle_jobs_rescued_total").increment(rescued.jobs as u64);
         }
-        tracing::warn!(jobs = lost, "jobs of a worker that stopped answering start again");
-        metrics::counter!("beadle_jobs_rescued_total").increment(lost as u64);
+        if rescued.leases < MAX_RESCUE as usize {
+            break;
+        }
     }
+    Ok(())
 }
 
 async fn promote(shared: &Shared) -> sqlx::Result<()> {
     let now = shared.clock.for_database();
-    while store::promote(&shared.pool, now, MAX_PROMOTE).await? == MAX_PROMOTE {}
+    for _ in 0..MAX_ROUNDS {
+        if store::promote(&shared.pool, now, MAX_PROMOTE).await? < MAX_PROMOTE {
+            break;
+        }
+    }
     Ok(())
+}
+
+/// Answers how long to wait until the next look.
+async fn make_days(shared: &Shared) -> Duration {
+    match history::make_days(&shared.pool, &shared.clock).await {
+        Ok(_) => DAYS_EVERY,
+        Err(Error::Database(error)) if is_lock_timeout(&error) => {
+            tracing::info!("a new day of the queue waits for a long reader");
+            DAYS_RETRY
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the queue's days ahead cannot be made");
+            DAYS_RETRY
+        }
+    }
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03")
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use queue::history::drop_older;
+use queue::history::{drop_older, make_days};
 use queue::inspect::{self, JobState};
 use queue::{Clock, Push, push};
 
@@ -46,10 +46,25 @@ async fn rows_that_found_no_day_are_kept_and_dropped_alike() {
 #[tokio::test]
 async fn days_are_made_ahead_once() {
     let theatre = Theatre::live().await;
-    let made: i32 =
-        sqlx::query_scalar("SELECT queue.ensure_days(20)").fetch_one(&*theatre.db).await.unwrap();
-    assert_eq!(made, 12, "the migration made 14 days, six are missing, of two tables");
-    let again: i32 =
-        sqlx::query_scalar("SELECT queue.ensure_days(20)").fetch_one(&*theatre.db).await.unwrap();
-    assert_eq!(again, 0);
+    assert_eq!(make_days(&theatre.db, &theatre.clock).await.unwrap(), 0, "the migration made them");
+    let in_a_week = Clock::fixed(theatre.clock.now() + 7 * DAY);
+    let missing = make_days(&theatre.db, &in_a_week).await.unwrap();
+    assert_eq!(missing, 14, "seven days of two tables");
+    assert_eq!(make_days(&theatre.db, &in_a_week).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_long_reader_delays_a_new_day_and_nothing_else() {
+    let theatre = Theatre::live().await;
+    let mut reader = theatre.db.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM queue.jobs").execute(&mut *reader).await.unwrap();
+    let in_a_week = Clock::fixed(theatre.clock.now() + 7 * DAY);
+    let (made, pushed) = tokio::join!(
+        make_days(&theatre.db, &in_a_week),
+        tokio::time::timeout(Duration::from_secs(5), push(&*theatre.db, Act::default())),
+    );
+    assert!(made.unwrap_err().to_string().contains("lock timeout"));
+    pushed.expect("the push is let in").unwrap();
+    reader.rollback().await.unwrap();
+    assert!(make_days(&theatre.db, &in_a_week).await.unwrap() > 0);
 }

@@ -83,9 +83,9 @@ async fn a_kind_that_this_process_does_not_know_is_left_for_one_that_does() {
         const KIND: &'static str = "theatre.newer";
     }
     let job = push(&*theatre.db, Newer).await.unwrap();
-    assert_eq!(theatre.fleet.drain().await.unwrap().of("failed"), 1);
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("snoozed"), 1);
     let view = theatre.view(job.id).await;
-    assert_eq!(view.state, JobState::Scheduled);
+    assert_eq!((view.state, view.attempt), (JobState::Scheduled, 1), "no attempt is burnt");
     assert!(view.runs[0].error.as_deref().unwrap().contains("theatre.newer"));
 }
 
@@ -216,6 +216,34 @@ async fn a_running_job_has_one_owner_and_a_stale_writer_changes_nothing() {
         clock.advance(Duration::from_secs(3600));
         assert_eq!(fleet.drain().await.unwrap(), Default::default(), "nothing is left to run");
     }
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_one_jobs_failure() {
+    let theatre = Theatre::open().await;
+    let unlucky = "ALTER TABLE queue.runs ADD CHECK (outcome <> 'discarded')";
+    sqlx::query(unlucky).execute(&*theatre.db).await.unwrap();
+    let refused = push(&*theatre.db, named("refused", Script::Discard)).await.unwrap();
+    let neighbour = push(&*theatre.db, named("neighbour", Script::Succeed)).await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    assert_eq!(outcomes(&theatre.view(neighbour.id).await), ["done"]);
+    let view = theatre.view(refused.id).await;
+    assert_eq!(outcomes(&view), ["failed"]);
+    assert!(view.runs[0].error.as_deref().unwrap().starts_with("its outcome could not be stored"));
+    assert_eq!(leases(&theatre.db).await, 0);
+}
+
+#[tokio::test]
+async fn a_snooze_without_end_is_a_long_one() {
+    let theatre = Theatre::open().await;
+    let job = push(&*theatre.db, named("sleeps", Script::SnoozeForever)).await.unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("snoozed"), 1);
+    let wakes_at = theatre.view(job.id).await.run_at.unwrap();
+    assert_eq!(wakes_at.format("%Y").to_string(), "2035");
+}
+
+async fn leases(db: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM queue.leases").fetch_one(db).await.unwrap()
 }
 
 #[tokio::test]

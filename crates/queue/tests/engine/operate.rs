@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use queue::inspect::{Filter, JobState, jobs, queues};
 use queue::{Cancelled, Pool, Push, Retried, WorkOptions, cancel, push, push_many, retry};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::support::{Act, Script, Theatre, Wait, named, outcomes};
@@ -47,6 +48,51 @@ async fn a_running_job_is_asked_to_stop_and_dropped_if_it_does_not() {
         .await
         .unwrap();
     assert_eq!(asked, 0, "a request that was heeded is gone");
+    working.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_was_asked_to_stop_between_two_attempts_does_not_start_again() {
+    let theatre = Theatre::open().await;
+    let job = push(&*theatre.db, named("stopped", Script::Succeed)).await.unwrap();
+    // The request came while the first attempt ran, and the attempt failed before it was heard.
+    sqlx::query("INSERT INTO queue.cancellations (job) VALUES ($1)")
+        .bind(job.id)
+        .execute(&*theatre.db)
+        .await
+        .unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("cancelled"), 1);
+    assert!(theatre.stage.saw("stopped").is_empty(), "the handler was not called");
+    assert_eq!(retry(&theatre.db, job.id, "ada").await.unwrap(), Retried::Now);
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1, "the request was for then");
+}
+
+#[tokio::test]
+async fn leases_are_renewed_while_handlers_hold_every_connection() {
+    let theatre = Theatre::live().await;
+    let mut watcher = sqlx::PgConnection::connect(&theatre.db.url()).await.unwrap();
+    let job = push(&*theatre.db, Wait { heeds: true }).await.unwrap();
+    let working = theatre.fleet.start(one_pool(1));
+    theatre.until(job.id, JobState::Running).await;
+    let mut held = Vec::new();
+    for _ in 0..theatre.db.options().get_max_connections() {
+        held.push(theatre.db.acquire().await.unwrap());
+    }
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let extended: Option<f64> = sqlx::query_scalar(
+            "SELECT extract(epoch FROM expires_at - leased_at)::float8 FROM queue.leases",
+        )
+        .fetch_optional(&mut watcher)
+        .await
+        .unwrap();
+        if extended.expect("the lease is kept") > 3.0 * 0.9 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < limit, "the lease is not renewed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(held);
     working.stop().await.unwrap();
 }
 

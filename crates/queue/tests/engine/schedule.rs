@@ -73,3 +73,20 @@ async fn a_schedule_can_be_run_now() {
     let unknown = schedule::run_now(&theatre.db, &theatre.clock, &kinds, "nobody").await;
     assert!(matches!(unknown, Err(Error::NoSchedule(_))));
 }
+
+#[tokio::test]
+async fn a_schedule_that_was_edited_badly_does_not_stop_the_others() {
+    let theatre = declared().await;
+    let bad = "INSERT INTO queue.schedules (name, kind, args, cron, next_at)
+        VALUES ('bad', 'theatre.act', '{}', 'every tuesday', '2025-03-01T00:00:00Z')";
+    sqlx::query(bad).execute(&*theatre.db).await.unwrap();
+    theatre.hours(3);
+    assert_eq!(theatre.tick().await, 1);
+}
+
+#[tokio::test]
+async fn a_schedule_that_code_no_longer_declares_is_gone() {
+    let theatre = declared().await;
+    schedule::declare(&theatre.db, &theatre.clock, &[]).await.unwrap();
+    assert!(schedule::list(&*theatre.db).await.unwrap().is_empty());
+}

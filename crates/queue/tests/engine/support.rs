@@ -31,6 +31,7 @@ pub enum Script {
     FailTimes(i16),
     Panic,
     SnoozeOnce,
+    SnoozeForever,
     Discard,
     Hang,
 }
@@ -98,6 +99,7 @@ pub async fn act(job: Act, stage: Stage, run: Run) -> anyhow::Result<Outcome> {
         Script::Panic => panic!("forgot the words"),
         Script::SnoozeOnce if times == 1 => Ok(Outcome::Snooze(Duration::from_secs(60))),
         Script::SnoozeOnce => Ok(Outcome::Done),
+        Script::SnoozeForever => Ok(Outcome::Snooze(Duration::MAX)),
         Script::Discard => Ok(Outcome::Discard("no audience".into())),
         Script::Hang => std::future::pending().await,
     }
