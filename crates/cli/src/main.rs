@@ -1,5 +1,7 @@
 //! The one binary. It only wires: every command is a file of its own.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod cron;
 mod doctor;
 mod jobs;
@@ -61,6 +63,9 @@ enum Command {
     Keys(keys::Command),
     /// Check everything this needs, and say how to mend it
     Doctor,
+    /// Measure the engine on a throw-away Postgres, or on the server of DATABASE_URL
+    #[cfg(feature = "bench")]
+    Bench(bench::Args),
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -79,6 +84,8 @@ async fn main() -> ExitCode {
         Command::Cron(command) => cron::run(command, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor => doctor::examine(output).await,
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench::run(args, output).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

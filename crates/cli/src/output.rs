@@ -25,6 +25,13 @@ impl Output {
         Ok(())
     }
 
+    /// Prints `value` as JSON, whatever was asked for.
+    #[cfg(feature = "bench")]
+    pub fn json<T: Serialize>(self, value: &T) -> anyhow::Result<()> {
+        print(&serde_json::to_string_pretty(value)?);
+        Ok(())
+    }
+
     /// Prints an error with its causes, on one line each.
     pub fn error(self, error: &anyhow::Error) {
         if self.json {

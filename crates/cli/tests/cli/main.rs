@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+#[cfg(feature = "bench")]
+mod bench;
 mod commands;
 mod processes;
 mod support;

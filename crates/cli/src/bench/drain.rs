@@ -1,0 +1,126 @@
+//! `beadle bench drain`: how fast worker processes empty a full queue.
+
+use serde_json::{Map, Value};
+
+use super::database::{Database, Server};
+use super::job::DoNothing;
+use super::usage::Usage;
+use super::worker::Workers;
+use super::{HANDLERS, JOBS, PROCESSES, check, figures, patiently, raw, rounded};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Jobs in the queue at the start
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    jobs: usize,
+    /// Jobs that one process runs at a time
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    handlers: usize,
+    /// Worker processes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    processes: usize,
+}
+
+/// Jobs stored by one statement while the queue is filled.
+const FILL_BATCH: usize = 1000;
+/// The engine claims no more at once.
+const MAX_CLAIM: usize = 500;
+/// What the peers' harness uses, too.
+const RAW_CONNECTIONS: usize = 2;
+const POLL_MILLISECONDS: u64 = 1000;
+
+impl Args {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check("--jobs", self.jobs, JOBS)?;
+        check("--handlers", self.handlers, HANDLERS)?;
+        check("--processes", self.processes, PROCESSES)
+    }
+}
+
+pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String, Value>> {
+    let batch = args.handlers.min(MAX_CLAIM);
+    let database = fill(server, args.jobs).await?;
+    let begun = now(&database).await?;
+    patiently("draining with raw statements", raw::drain(&database, RAW_CONNECTIONS, batch))
+        .await?;
+    let raw = Drained::read(&database, begun).await?;
+
+    let database = fill(server, args.jobs).await?;
+    let mut workers =
+        Workers::ready(&database, args.processes, args.handlers, POLL_MILLISECONDS).await?;
+    let before = Usage::now(&database.pool).await?;
+    let begun = now(&database).await?;
+    workers.begin().await?;
+    patiently("draining", async {
+        workers.until_started(args.jobs).await?;
+        database.until_ended(args.jobs).await
+    })
+    .await?;
+    let after = Usage::now(&database.pool).await?;
+    let memory = workers.peak_rss_mb();
+    workers.stop().await?;
+    let engine = Drained::read(&database, begun).await?;
+
+    let jobs = args.jobs as f64;
+    let cpu = after.cpu_since(&before).map(|cpu| rounded(cpu.as_secs_f64() * 1e6 / jobs));
+    Ok(figures([
+        ("jobs", args.jobs.into()),
+        ("handlers", args.handlers.into()),
+        ("processes", args.processes.into()),
+        ("jobs_per_s", rounded(engine.jobs_per_second())),
+        ("raw_jobs_per_s", rounded(raw.jobs_per_second())),
+        ("ratio", rounded(engine.jobs_per_second() / raw.jobs_per_second())),
+        ("wal_bytes_per_job", rounded(after.wal_bytes_since(&before) / jobs)),
+        ("pg_cpu_us_per_job", cpu.into()),
+        ("worker_rss_mb", memory.map(rounded).into()),
+        ("jobs_per_claim", rounded(engine.jobs_per_claim())),
+        ("raw_jobs_per_claim", rounded(raw.jobs_per_claim())),
+        ("raw_connections", RAW_CONNECTIONS.into()),
+    ]))
+}
+
+async fn fill(server: &Server, jobs: usize) -> anyhow::Result<Database> {
+    let database = server.database().await?;
+    let mut connection = database.connect().await?;
+    let mut left = jobs;
+    while left > 0 {
+        let count = left.min(FILL_BATCH);
+        queue::push_many(&mut connection, (0..count).map(|_| DoNothing::now())).await?;
+        left -= count;
+    }
+    database.settle().await?;
+    Ok(database)
+}
+
+/// Seconds by the server's clock, which also times the runs.
+async fn now(database: &Database) -> anyhow::Result<f64> {
+    let now = "-- bench.now
+        SELECT extract(epoch FROM clock_timestamp())::float8";
+    Ok(sqlx::query_scalar(now).fetch_one(&database.pool).await?)
+}
+
+/// What history says about a drain.
+struct Drained {
+    jobs: i64,
+    claims: i64,
+    seconds: f64,
+}
+
+impl Drained {
+    async fn read(database: &Database, begun: f64) -> anyhow::Result<Self> {
+        let drained = "-- bench.drained
+            SELECT count(*), count(DISTINCT token), max(extract(epoch FROM ended_at))::float8
+            FROM queue.runs WHERE outcome = 'done'";
+        let (jobs, claims, ended): (i64, i64, f64) =
+            sqlx::query_as(drained).fetch_one(&database.pool).await?;
+        Ok(Self { jobs, claims, seconds: ended - begun })
+    }
+
+    fn jobs_per_second(&self) -> f64 {
+        self.jobs as f64 / self.seconds
+    }
+
+    fn jobs_per_claim(&self) -> f64 {
+        self.jobs as f64 / self.claims as f64
+    }
+}

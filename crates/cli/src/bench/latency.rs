@@ -1,0 +1,71 @@
+//! `beadle bench latency`: how long a job waits for its handler while the queue is idle.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Map, Value};
+
+use super::database::Server;
+use super::pace::{self, Wake};
+use super::worker::Workers;
+use super::{HANDLERS, RATE, SECONDS, check, figures, patiently, rounded};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Jobs pushed in a second
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    rate: u32,
+    /// How long to push
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    seconds: u64,
+    /// Jobs that the worker runs at a time
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    handlers: usize,
+    /// Push without a notification, so that the worker has to look
+    #[arg(long)]
+    no_notify: bool,
+    /// How often an idle worker looks
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    poll_milliseconds: u64,
+}
+
+impl Args {
+    pub fn check(&self) -> anyhow::Result<()> {
+        check("--rate", self.rate, RATE)?;
+        check("--seconds", self.seconds, SECONDS)?;
+        check("--handlers", self.handlers, HANDLERS)
+    }
+}
+
+pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String, Value>> {
+    let database = server.database().await?;
+    database.settle().await?;
+    let mut connection = database.connect().await?;
+    let mut workers = Workers::ready(&database, 1, args.handlers, args.poll_milliseconds).await?;
+    workers.begin().await?;
+
+    // Connections, plans and caches are warm before it counts.
+    let warm = pace::push(&mut connection, args.rate, WARM_UP, Wake::Notify).await?;
+    patiently("the warm-up", workers.until_started(warm)).await?;
+    let before = workers.starts();
+    let wake = if args.no_notify { Wake::Nobody } else { Wake::Notify };
+    let long = Duration::from_secs(args.seconds);
+    let jobs = pace::push(&mut connection, args.rate, long, wake).await?;
+    patiently("the last job's start", workers.until_started(warm + jobs)).await?;
+    let starts = workers.stop().await?.since(&before);
+
+    let quantile = |quantile| {
+        let ms = starts.quantile_ms(quantile).context("nothing was started")?;
+        anyhow::Ok(rounded(ms))
+    };
+    Ok(figures([
+        ("jobs", jobs.into()),
+        ("notify", (!args.no_notify).into()),
+        ("poll_ms", args.poll_milliseconds.into()),
+        ("p50_ms", quantile(0.5)?),
+        ("p99_ms", quantile(0.99)?),
+        ("max_ms", quantile(1.0)?),
+    ]))
+}
+
+const WARM_UP: Duration = Duration::from_secs(1);
