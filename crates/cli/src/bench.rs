@@ -176,7 +176,7 @@ fn summary(measured: &Value) -> String {
     text
 }
 
-/// Builds the figures of one sample in the order they are given.
+/// The figures of one sample.
 fn figures<const N: usize>(figures: [(&str, Value); N]) -> Map<String, Value> {
     figures.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
