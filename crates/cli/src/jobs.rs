@@ -145,6 +145,7 @@ async fn retry(id: Uuid, output: Output) -> anyhow::Result<()> {
         Retried::Not(state) => {
             bail!("{id} is {state}; only dead, discarded or cancelled jobs are tried again")
         }
+        Retried::KeyTaken(holder) => bail!("the key of {id} is held by {holder}"),
         Retried::NoSuchJob => bail!("no job has the id {id}"),
     }
 }

@@ -156,7 +156,8 @@ async fn a_database_that_does_not_fit_this_release_is_refused_and_left_alone() {
 async fn an_empty_database_is_brought_to_this_release_once() {
     let cx = database().await;
     sqlx::raw_sql(
-        "DROP SCHEMA queue CASCADE; DROP SCHEMA identity CASCADE; DROP TABLE _sqlx_migrations",
+        "DROP SCHEMA queue CASCADE; DROP SCHEMA identity CASCADE; DROP SCHEMA util CASCADE;
+        DROP TABLE _sqlx_migrations",
     )
     .execute(&cx.pool)
     .await

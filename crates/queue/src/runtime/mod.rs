@@ -161,13 +161,14 @@ async fn work(
     let (ended_in, ended_out) = mpsc::channel(ENDED_BUFFER);
     let give_up = CancellationToken::new();
 
+    let kinds = handlers.kinds.clone();
     let fetcher = fetcher::fetch(shared.clone(), handlers, work_in, stop.clone());
     let mut fetcher = spawn(fetcher);
     let mut shell = spawn(run_all(shared.worker.clone(), work_out, ended_in));
     let mut completer = spawn(completer::complete(shared.clone(), ended_out, give_up.clone()));
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
-    let mut upkeep = spawn(upkeep::keep_up(shared.clone()));
+    let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
 
     tokio::select! {
         // Told to stop, parts end one after the other, and that is no fault.
