@@ -202,7 +202,7 @@ pub(crate) struct Endings {
     pub errors: Vec<Option<String>>,
     pub ran_seconds: Vec<f64>,
     pub again_seconds: Vec<Option<f64>>,
-    /// Those of the jobs that hold a key until they have ended.
+    /// Those of the jobs that have ended for good and hold a key.
     pub keyed: Vec<Uuid>,
     /// Leases whose jobs have all ended.
     pub closed: Vec<i64>,

@@ -112,7 +112,7 @@ impl Endings {
         self.outcomes.push(ending.name().to_owned());
         self.errors.push(ending.error().map(storable));
         self.ran_seconds.push(ran.as_secs_f64());
-        if leased.keyed {
+        if leased.keyed && ending.again().is_none() {
             self.keyed.push(leased.id);
         }
         self.again_seconds.push(ending.again().map(|after| after.as_secs_f64()));
