@@ -25,7 +25,7 @@ pub use fleet::{Drained, Fleet};
 pub use job::{Backoff, Job, Outcome};
 pub use kinds::{Kind, Kinds, Refused};
 pub use operate::{Cancelled, Retried, cancel, retry};
-pub use push::{Push, Pushed, push, push_many};
+pub use push::{ATTEMPTS, MAX_DELAY, PRIORITIES, Push, Pushed, push, push_many};
 pub use run::Run;
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;

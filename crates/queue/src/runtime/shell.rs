@@ -157,7 +157,8 @@ impl Service<Task<Work>> for Dispatch {
         let Work { run, handler, .. } = task.args;
         let leased = run.leased();
         let trace = leased.trace.as_deref().and_then(Trace::parse).unwrap_or_else(Trace::new);
-        let span = tracing::info_span!(
+        // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
+        let span = tracing::error_span!(
             "job.run",
             kind = leased.kind,
             job_id = %leased.id,
