@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the queue's database: {0}")]
+    #[error("ask the queue's database")]
     Database(#[from] sqlx::Error),
     /// The arguments cannot be stored: not serialisable, or not as JSON that Postgres takes.
     #[error("arguments cannot be stored: {0}")]

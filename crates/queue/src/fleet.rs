@@ -154,6 +154,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             options,
             leases: Leases::default(),
             wake: Notify::new(),
+            freed: Notify::new(),
             heartbeat: Heartbeat::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Putting work in: one job or many, in the caller's transaction.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,12 @@ use crate::{Error, Trace, store};
 
 /// Larger arguments belong in object storage, with their key in the job.
 pub const MAX_ARGS_BYTES: usize = 256 * 1024;
+
+/// Lower starts sooner; 0 is normal.
+pub const PRIORITIES: RangeInclusive<i16> = -100..=100;
+pub const ATTEMPTS: RangeInclusive<i16> = 1..=100;
+/// Ten years: what is further ahead is a mistake.
+pub const MAX_DELAY: Duration = Duration::from_secs(3653 * 24 * 3600);
 
 /// A job on its way into the queue, with options.
 #[derive(Debug)]
