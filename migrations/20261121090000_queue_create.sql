@@ -15,6 +15,7 @@ CREATE TABLE queue.jobs (
     max_attempts smallint    NOT NULL CONSTRAINT ck_jobs_max_attempts CHECK (max_attempts BETWEEN 1 AND 100),
     owner        uuid,
     trace        text,
+    unique_key   text,
     created_at   timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT jobs_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
@@ -27,6 +28,7 @@ COMMENT ON COLUMN queue.jobs.priority IS 'Lower starts sooner; 0 is normal.';
 COMMENT ON COLUMN queue.jobs.max_attempts IS 'Attempts after which a failure is final.';
 COMMENT ON COLUMN queue.jobs.owner IS 'The user for whom it runs, if any.';
 COMMENT ON COLUMN queue.jobs.trace IS 'W3C traceparent of the request or run that pushed it.';
+COMMENT ON COLUMN queue.jobs.unique_key IS 'The key it holds until it has ended; a retry takes it again. Null when it holds none, or holds one until a time.';
 COMMENT ON COLUMN queue.jobs.created_at IS 'When the transaction that pushed it began.';
 CREATE TABLE queue.jobs_default PARTITION OF queue.jobs DEFAULT;
 COMMENT ON TABLE queue.jobs_default IS 'Fail-safe: jobs whose day has no partition.';
@@ -198,6 +200,39 @@ COMMENT ON FUNCTION queue.make_day IS 'Makes the partition of one day; says whet
 
 SELECT queue.make_day(parent, day) FROM queue.missing_days(14);
 
+-- What clients are told ---------------------------------------------------------------------------
+
+CREATE TABLE queue.unique_keys (
+    kind  text NOT NULL,
+    key   text NOT NULL CONSTRAINT ck_unique_keys_key CHECK (char_length(key) BETWEEN 1 AND 255),
+    job   uuid NOT NULL,
+    until timestamptz,
+    CONSTRAINT unique_keys_pkey PRIMARY KEY (kind, key)
+);
+CREATE INDEX idx_unique_keys_job ON queue.unique_keys (job);
+COMMENT ON TABLE queue.unique_keys IS 'Keys that are held: a push with one of them answers the holder. Inserted and deleted, never updated.';
+COMMENT ON COLUMN queue.unique_keys.kind IS 'Kinds have their keys apart.';
+COMMENT ON COLUMN queue.unique_keys.job IS 'The holder; no foreign key, because jobs are dropped by the day.';
+COMMENT ON COLUMN queue.unique_keys.until IS 'From then on the key is free. Null: free once the holder has ended. Infinity: as long as the holder is kept.';
+ALTER TABLE queue.unique_keys SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+CREATE TABLE queue.kinds (
+    kind         text     NOT NULL CONSTRAINT kinds_pkey PRIMARY KEY,
+    queue        text     NOT NULL,
+    max_attempts smallint NOT NULL
+);
+COMMENT ON TABLE queue.kinds IS 'Kinds that some worker has declared at its start: what may be pushed by SQL, and how.';
+
+CREATE TABLE queue.queues (
+    name       text        NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
+                           CONSTRAINT ck_queues_name CHECK (name ~ '^[a-z][a-z0-9_]*$'),
+    paused     boolean     NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE queue.queues IS 'Queues that were ever paused. A queue without a row is not.';
+COMMENT ON COLUMN queue.queues.paused IS 'No job of it starts; those that run go on.';
+COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
+
 -- Rights: nobody but the owner, until a later migration grants. ----------------------------------
 
 ALTER TABLE queue.jobs ENABLE ROW LEVEL SECURITY;
@@ -210,4 +245,7 @@ ALTER TABLE queue.runs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.runs_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.schedules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.ticks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.unique_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.kinds ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.queues ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON FUNCTION queue.first_id_at, queue.missing_days, queue.make_day FROM PUBLIC;

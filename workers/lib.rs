@@ -35,8 +35,7 @@ pub fn options(
     let wanted =
         queues.into_iter().filter(|queue| only.is_empty() || only.iter().any(|o| o == queue));
     let pools = wanted.map(|queue| {
-        let set = settings.queues.get(queue).map(|queue| queue.concurrency);
-        let concurrency = concurrency.or(set).unwrap_or(settings.work.default_concurrency);
+        let concurrency = concurrency.unwrap_or_else(|| settings.concurrency_of(queue));
         Pool { queue: queue.to_owned(), concurrency }
     });
     Ok(WorkOptions {

@@ -84,7 +84,7 @@ pub async fn ready(cx: Data<Context>, parts: Data<Parts>) -> HttpResponse {
 
 /// Whoever asks gives up soon, so a check does too.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A worker loop goes round every second or so, busy or not.
+/// A worker loop goes round at least every five seconds, busy or not.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Check {

@@ -8,9 +8,9 @@ use actix_web::{
     web::{Data, Json, Path},
 };
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use context::Context;
-use queue::{Kinds, Push, inspect};
+use queue::{ATTEMPTS, Kinds, MAX_DELAY, PRIORITIES, Push, inspect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -171,10 +171,6 @@ pub enum State {
     Pruned,
 }
 
-const PRIORITIES: RangeInclusive<i16> = -100..=100;
-const ATTEMPTS: RangeInclusive<i16> = 1..=100;
-const MAX_AHEAD: TimeDelta = TimeDelta::days(3653);
-
 /// Checks everything before anything is stored.
 fn prepare(job: NewJob, kinds: &Kinds, now: DateTime<Utc>) -> Result<Push, ApiError> {
     let mut push = kinds.prepare(&job.kind, job.args)?;
@@ -185,8 +181,8 @@ fn prepare(job: NewJob, kinds: &Kinds, now: DateTime<Utc>) -> Result<Push, ApiEr
         push = push.max_attempts(within("max_attempts", attempts, ATTEMPTS)?);
     }
     match job.run_at {
-        Some(at) if at > now + MAX_AHEAD => {
-            let latest = (now + MAX_AHEAD).to_rfc3339_opts(SecondsFormat::Secs, true);
+        Some(at) if at > now + MAX_DELAY => {
+            let latest = (now + MAX_DELAY).to_rfc3339_opts(SecondsFormat::Secs, true);
             Err(ApiError::Invalid(format!("run_at: at most ten years ahead, until {latest}")))
         }
         Some(at) if at > now => Ok(push.run_at(at)),

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn gauges(mut queues: Vec<QueueView>, known: &[&str]) -> String {
     for name in known {
         if queues.iter().all(|queue| queue.name != *name) {
-            queues.push(empty(name));
+            queues.push(QueueView::empty(name));
         }
     }
     queues.sort_by(|a, b| a.name.cmp(&b.name));
@@ -55,17 +55,6 @@ fn gauges(mut queues: Vec<QueueView>, known: &[&str]) -> String {
         }
     }
     page
-}
-
-fn empty(queue: &str) -> QueueView {
-    QueueView {
-        name: queue.to_owned(),
-        ready: 0,
-        scheduled: 0,
-        running: 0,
-        dead: 0,
-        oldest_ready_seconds: None,
-    }
 }
 
 /// Name, meaning and value.

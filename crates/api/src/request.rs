@@ -31,7 +31,8 @@ pub async fn follow(
 ) -> Result<ServiceResponse, Error> {
     let seen = Seen::of(&request);
     let trace = adopted(request.headers()).unwrap_or_else(Trace::new);
-    let span = tracing::info_span!(
+    // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
+    let span = tracing::error_span!(
         "http.request",
         method = seen.method,
         route = seen.route,

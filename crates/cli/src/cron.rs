@@ -1,6 +1,5 @@
 //! `beadle cron`: the schedules.
 
-use anyhow::Context as _;
 use queue::schedule::{self, ScheduleView};
 use serde_json::json;
 
@@ -22,8 +21,6 @@ pub enum Command {
 pub async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     let cx = process::connect().await?;
     let fleet = workers::fleet(&cx);
-    // A schedule can be paused before a scheduler has ever run.
-    schedule::declare(&cx.pool, &cx.clock, fleet.schedules()).await.context("declare schedules")?;
     match command {
         Command::List => {
             let schedules = schedule::list(&cx.pool).await?;

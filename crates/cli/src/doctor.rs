@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::bail;
 use context::db::MigrationState;
-use context::{Context, db};
+use context::{Clock, Context, Mailer, Settings, Storage, db};
 use serde::Serialize;
 use sqlx::PgPool;
 
@@ -56,17 +56,20 @@ async fn findings() -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("settings", environment())];
     findings.push(ffmpeg().await);
-    match Context::connect(settings).await {
-        Ok(cx) => findings.extend([
-            version(&cx.pool).await,
-            vector(&cx.pool).await,
-            migrations(&cx.pool).await,
-            skew(&cx).await,
-            storage(&cx).await,
-            mail(&cx).await,
-            queues(&cx),
+    findings.push(storage(&settings).await);
+    findings.push(mail(&settings).await);
+    match db::connect(&settings.database).await {
+        Ok(pool) => findings.extend([
+            version(&pool).await,
+            vector(&pool).await,
+            migrations(&pool).await,
+            skew(&pool).await,
         ]),
         Err(error) => findings.push(Finding::failed("database", format!("{error:#}"))),
+    }
+    // What a process starts with, as a whole.
+    if let Ok(cx) = Context::connect(settings).await {
+        findings.push(queues(&cx));
     }
     findings
 }
@@ -151,11 +154,12 @@ async fn migrations(pool: &PgPool) -> Finding {
 /// Leases are measured by the database's clock alone; schedules and signed links are not.
 const MAX_SKEW_SECONDS: f64 = 2.0;
 
-async fn skew(cx: &Context) -> Finding {
-    let before = cx.clock.now();
+async fn skew(pool: &PgPool) -> Finding {
+    let clock = Clock::system();
+    let before = clock.now();
     let there: sqlx::Result<chrono::DateTime<chrono::Utc>> =
-        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&cx.pool).await;
-    let here = before + (cx.clock.now() - before) / 2;
+        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool).await;
+    let here = before + (clock.now() - before) / 2;
     match there {
         Ok(there) => {
             let seconds = (here - there).as_seconds_f64();
@@ -170,19 +174,21 @@ async fn skew(cx: &Context) -> Finding {
     }
 }
 
-async fn storage(cx: &Context) -> Finding {
-    match cx.storage.check().await {
-        Ok(()) => Finding::ok("object store", format!("bucket {}", cx.settings.storage.bucket)),
+async fn storage(settings: &Settings) -> Finding {
+    let checked = async { Storage::new(&settings.storage)?.check().await };
+    match checked.await {
+        Ok(()) => Finding::ok("object store", format!("bucket {}", settings.storage.bucket)),
         Err(error) => Finding::warning("object store", format!("{error:#}")),
     }
 }
 
-async fn mail(cx: &Context) -> Finding {
-    match cx.mail.check().await {
-        Ok(()) => Finding::ok(
-            "mail",
-            format!("{:?} transport", cx.settings.mail.transport).to_lowercase(),
-        ),
+async fn mail(settings: &Settings) -> Finding {
+    let checked = async { Mailer::new(&settings.mail)?.check().await };
+    match checked.await {
+        Ok(()) => {
+            let transport = format!("{:?} transport", settings.mail.transport).to_lowercase();
+            Finding::ok("mail", transport)
+        }
         Err(error) => Finding::warning("mail", format!("{error:#}")),
     }
 }

@@ -1,16 +1,22 @@
 //! `beadle jobs`: push, list, show, retry and cancel.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use queue::inspect::{self, Filter, JobLine, JobState, JobView};
-use queue::{Cancelled, Retried};
+use queue::{ATTEMPTS, Cancelled, MAX_DELAY, PRIORITIES, Retried};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::output::{Output, or_dash, table};
 use crate::process;
+
+/// Bounds as clap takes them.
+fn bounds(range: RangeInclusive<i16>) -> RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
+}
 
 /// Who changed a job, as its history tells it.
 const BY: &str = "cli";
@@ -37,16 +43,18 @@ pub struct Push {
     #[arg(default_value = "{}")]
     args: String,
     /// From -100 (sooner) to 100 (later)
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i16).range(bounds(PRIORITIES)))]
     priority: i16,
     /// Not before this time, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", conflicts_with = "delay_seconds")]
     run_at: Option<DateTime<Utc>>,
     /// Not before so many seconds from now
-    #[arg(long, value_name = "SECONDS")]
-    delay_seconds: Option<u32>,
+    #[arg(long, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(..=MAX_DELAY.as_secs()))]
+    delay_seconds: Option<u64>,
     /// Attempts before a failure is final, instead of what the kind says
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(bounds(ATTEMPTS)))]
     max_attempts: Option<i16>,
     /// Push so many of them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -82,6 +90,8 @@ const BATCH: usize = 1000;
 async fn push(push: Push, output: Output) -> anyhow::Result<()> {
     let args: Value = serde_json::from_str(&push.args).context("the arguments are not JSON")?;
     let cx = process::connect().await?;
+    let latest = cx.clock.now() + MAX_DELAY;
+    ensure!(push.run_at.is_none_or(|at| at <= latest), "--run-at is at most ten years ahead");
     let kinds = workers::fleet(&cx).kinds();
     let one = || -> anyhow::Result<queue::Push> {
         let mut job = kinds.prepare(&push.kind, args.clone())?.priority(push.priority);
@@ -89,19 +99,18 @@ async fn push(push: Push, output: Output) -> anyhow::Result<()> {
             job = job.run_at(at);
         }
         if let Some(seconds) = push.delay_seconds {
-            job = job.delay(Duration::from_secs(seconds.into()));
+            job = job.delay(Duration::from_secs(seconds));
         }
         if let Some(attempts) = push.max_attempts {
             job = job.max_attempts(attempts);
         }
         Ok(job)
     };
-    let jobs = (0..push.count).map(|_| one()).collect::<anyhow::Result<Vec<_>>>()?;
     let mut tx = cx.pool.begin().await?;
-    let mut ids = Vec::with_capacity(jobs.len());
-    let mut jobs = jobs.into_iter().peekable();
-    while jobs.peek().is_some() {
-        let batch: Vec<_> = jobs.by_ref().take(BATCH).collect();
+    let mut ids = Vec::with_capacity(push.count as usize);
+    while ids.len() < push.count as usize {
+        let batch = (ids.len()..push.count as usize).take(BATCH).map(|_| one());
+        let batch = batch.collect::<anyhow::Result<Vec<_>>>()?;
         ids.extend(queue::push_many(&mut *tx, batch).await?.into_iter().map(|job| job.id));
     }
     tx.commit().await.context("commit the jobs")?;
@@ -145,6 +154,7 @@ async fn retry(id: Uuid, output: Output) -> anyhow::Result<()> {
         Retried::Not(state) => {
             bail!("{id} is {state}; only dead, discarded or cancelled jobs are tried again")
         }
+        Retried::KeyTaken(holder) => bail!("the key of {id} is held by {holder}"),
         Retried::NoSuchJob => bail!("no job has the id {id}"),
     }
 }

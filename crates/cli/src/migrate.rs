@@ -1,12 +1,12 @@
 //! `beadle migrate`: brings the database to this release.
 
-use context::db;
+use context::{Context, db};
 
 use crate::output::Output;
 use crate::process;
 
 pub async fn migrate(output: Output) -> anyhow::Result<()> {
-    let cx = process::connect().await?;
+    let cx = Context::connect(process::settings()?).await?;
     let migrated = db::migrate(&cx.pool).await?;
     output.show(&migrated, |migrated| {
         if migrated.applied.is_empty() {

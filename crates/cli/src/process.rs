@@ -20,9 +20,13 @@ pub fn settings() -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// For a command that does one thing: the database, whatever its state.
+/// For a command that does one thing. A newer release's database has all that it needs.
 pub async fn connect() -> anyhow::Result<Context> {
-    Context::connect(settings()?).await
+    let cx = Context::connect(settings()?).await?;
+    match db::migrations(&cx.pool).await? {
+        MigrationState::Current | MigrationState::Newer { .. } => Ok(cx),
+        state => bail!("{state}"),
+    }
 }
 
 /// For a command that stays: logs, metrics, and a database that fits this release.

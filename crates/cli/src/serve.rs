@@ -1,6 +1,6 @@
 //! `beadle serve`: the API alone.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::process;
 
@@ -14,9 +14,12 @@ pub async fn serve() -> anyhow::Result<()> {
     let parts = api::Parts { kinds, heartbeat: None, metrics: telemetry.metrics() };
     let server = api::start(cx, parts, listener).context("start the API")?;
     let handle = server.handle();
-    let server = tokio::spawn(server);
+    let mut server = tokio::spawn(server);
     tracing::info!(%address, "the API answers");
-    stop.cancelled().await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        server = &mut server => bail!("the API ended by itself: {server:?}"),
+    }
     handle.stop(true).await;
     server.await?.context("the API ended")
 }

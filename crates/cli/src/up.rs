@@ -24,9 +24,10 @@ pub async fn up(output: Output) -> anyhow::Result<()> {
     let stop = process::hear_signals()?;
     let mut settings = Settings::load()?;
     let telemetry = telemetry::init(&settings.telemetry)?;
+    // First: a second one on the same home should hear that, and not that its port is taken.
+    let home = Home::open(home(&settings))?;
     let listener = process::listen(&settings)?;
     let address = listener.local_addr()?;
-    let home = Home::open(home(&settings))?;
     let stack = Stack::start(&home, &mut settings).await?;
 
     let parts = Parts { settings, metrics: telemetry.metrics(), listener, stop };
@@ -87,6 +88,7 @@ impl Stack {
             variables.extend([
                 format!("BEADLE__STORAGE__ENDPOINT={}", started.endpoint()),
                 format!("BEADLE__STORAGE__BUCKET={}", started.bucket()),
+                "BEADLE__STORAGE__PATH_STYLE=true".to_owned(),
                 format!("BEADLE__STORAGE__ACCESS_KEY_ID={}", started.access_key()),
                 format!("BEADLE__STORAGE__SECRET_ACCESS_KEY={}", started.secret_key()),
             ]);
@@ -168,9 +170,9 @@ async fn run(
         broken = stack.broken() => bail!(broken),
         server = &mut server => bail!("the API ended by itself: {server:?}"),
     }
-    handle.stop(true).await;
+    let ((), worked) = tokio::join!(handle.stop(true), working.stop());
+    worked.context("stop working")?;
     server.await?.context("the API ended")?;
-    working.stop().await.context("stop working")?;
     cx.pool.close().await;
     Ok(())
 }
@@ -178,9 +180,9 @@ async fn run(
 /// The key of this home, made anew when it was revoked.
 async fn api_key(home: &Home, cx: &Context) -> anyhow::Result<String> {
     if let Some(key) = home.key(API_KEY)? {
-        let prefix = key.split('_').nth(1).unwrap_or_default();
-        let known = keys::list(&cx.pool).await?;
-        if known.iter().any(|known| known.prefix == prefix && known.revoked_at.is_none()) {
+        // One from before a permission was added is replaced too.
+        let known = keys::verify(&cx.pool, &key, cx.clock.now()).await?;
+        if known.is_some_and(|known| Permission::ALL.iter().all(|needed| known.may(*needed))) {
             return Ok(key);
         }
     }

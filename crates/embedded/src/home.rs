@@ -168,9 +168,11 @@ impl Home {
         if geteuid().is_root() {
             open_to_search(&path)?;
         }
-        for (name, mode) in [("keys", 0o700), ("storage", 0o700), ("mail", 0o700), ("log", 0o755)] {
+        // The log too: Postgres writes refused rows into it.
+        for name in ["keys", "storage", "mail", "log"] {
             let dir = path.join(name);
-            doing(DirBuilder::new().recursive(true).mode(mode).create(&dir), "create", dir)?;
+            doing(DirBuilder::new().recursive(true).create(&dir), "create", &dir)?;
+            doing(fs::set_permissions(&dir, Permissions::from_mode(0o700)), "close", dir)?;
         }
         let postgres_runs = AtomicBool::new(false);
         Ok(Home { held: Arc::new(Held { path, throwaway, postgres_runs, _lock: lock }) })

@@ -23,7 +23,8 @@ use crate::{Error, Home, Version, account, error::doing, find_tree};
 pub const DATABASE: &str = "beadle";
 
 const POLL: Duration = Duration::from_millis(20);
-const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Recovery after a crash may take minutes, and would begin anew if it were cut short.
+const READY_LIMIT: Duration = Duration::from_secs(600);
 /// A free port may be taken between looking and starting; a few more looks settle it.
 const PORT_TRIES: u32 = 5;
 

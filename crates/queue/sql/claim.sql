@@ -2,6 +2,7 @@
 -- Takes up to `free` jobs of each queue, in order, under one new lease.
 WITH wanted AS (
     SELECT * FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
+    WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND q.paused)
 ),
 picked AS MATERIALIZED (
     SELECT r.row_id
@@ -39,6 +40,7 @@ SELECT
     j.priority AS "priority!",
     j.args AS "args!: Json<Box<RawValue>>",
     j.trace,
+    j.unique_key IS NOT NULL AS "keyed!",
     EXISTS (SELECT FROM queue.cancellations c WHERE c.job = j.id) AS "cancelled!"
 FROM lease l
 CROSS JOIN taken t

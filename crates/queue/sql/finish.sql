@@ -50,6 +50,13 @@ stopped AS (
     JOIN ended e USING (job, token)
     WHERE c.job = r.job AND e.again_seconds IS NULL
 ),
+freed AS (
+    -- $13 names those that have ended for good and whose claim said that they hold a key: others
+    -- cost nothing here.
+    DELETE FROM queue.unique_keys k
+    USING recorded r
+    WHERE k.job = ANY ($13::uuid[]) AND k.job = r.job AND k.until IS NULL
+),
 closed AS (
     DELETE FROM queue.leases WHERE token = ANY ($12::bigint[])
 )

@@ -31,6 +31,11 @@ again AS (
 stopped AS (
     DELETE FROM queue.cancellations c USING lost l WHERE c.job = l.job AND l.attempt >= l.max_attempts
 ),
+freed AS (
+    DELETE FROM queue.unique_keys k
+    USING lost l
+    WHERE k.job = l.job AND k.until IS NULL AND l.attempt >= l.max_attempts
+),
 told AS (
     SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM again) q
 )

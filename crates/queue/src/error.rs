@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the queue's database: {0}")]
+    #[error("ask the queue's database")]
     Database(#[from] sqlx::Error),
     /// The arguments cannot be stored: not serialisable, or not as JSON that Postgres takes.
     #[error("arguments cannot be stored: {0}")]
@@ -23,8 +23,9 @@ pub enum Error {
     NotDrained(usize),
 }
 
-/// `invalid_text_representation`, `untranslatable_character`, `check_violation`, `numeric_value_out_of_range`.
-const BAD_VALUE: [&str; 4] = ["22P02", "22P05", "23514", "22003"];
+/// `invalid_text_representation`, `untranslatable_character`, `check_violation`,
+/// `numeric_value_out_of_range`, `datetime_field_overflow`.
+const BAD_VALUE: [&str; 5] = ["22P02", "22P05", "23514", "22003", "22008"];
 
 impl Error {
     /// Tells a value that Postgres refuses from a database that is in trouble.

@@ -73,6 +73,11 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         &self.schedules
     }
 
+    /// Tells those who push by SQL which kinds there are; a worker does it at its start.
+    pub async fn declare(&self) -> Result<(), Error> {
+        Ok(store::declare_kinds(&self.pool, &self.kinds).await?)
+    }
+
     /// Starts to work; see [`Working`] for how it ends.
     pub fn start(&self, options: WorkOptions) -> Working {
         Working::start(self.shared(engine_pool(&self.pool), options), self.handlers())
@@ -149,6 +154,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             options,
             leases: Leases::default(),
             wake: Notify::new(),
+            freed: Notify::new(),
             heartbeat: Heartbeat::new(),
         }
     }
@@ -176,7 +182,7 @@ impl Drained {
 /// The handlers by kind; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handlers {
-    kinds: Kinds,
+    pub kinds: Kinds,
     by_kind: Arc<HashMap<&'static str, Handler>>,
 }
 

@@ -82,6 +82,7 @@ pub async fn drop_older(
     dropped.rows += delete_jobs(pool, horizon).await?;
     dropped.rows += delete_ticks(pool, horizon).await?;
     dropped.rows += delete_cancellations(pool).await?;
+    dropped.rows += delete_keys(pool).await?;
     Ok(dropped)
 }
 
@@ -217,6 +218,18 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
         WHERE NOT EXISTS (SELECT FROM queue.leases WHERE c.job = ANY (jobs))
             AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = c.job)
             AND NOT EXISTS (SELECT FROM queue.ready WHERE job = c.job)"
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Keys whose time is over, or whose job was dropped.
+async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "-- queue.delete_keys
+        DELETE FROM queue.unique_keys k
+        WHERE until <= now() OR NOT EXISTS (SELECT FROM queue.jobs WHERE id = k.job)"
     )
     .execute(pool)
     .await?;

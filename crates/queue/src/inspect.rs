@@ -213,6 +213,6 @@ impl FromStr for JobState {
     }
 }
 
-fn parse(state: &str) -> Result<JobState, Error> {
+pub(crate) fn parse(state: &str) -> Result<JobState, Error> {
     state.parse().map_err(|reason: String| Error::Database(sqlx::Error::Decode(reason.into())))
 }

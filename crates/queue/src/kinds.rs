@@ -58,6 +58,11 @@ impl Kinds {
                 known: self.0.keys().copied().collect(),
             });
         };
+        if !args.is_object() {
+            // Some types would take an array for their fields, by position.
+            let reason = "they must be a JSON object".to_owned();
+            return Err(Refused::BadArgs { kind: kind.to_owned(), reason });
+        }
         let args = args.to_string();
         (known.decodes)(&args)
             .map_err(|reason| Refused::BadArgs { kind: kind.to_owned(), reason })?;

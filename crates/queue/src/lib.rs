@@ -24,8 +24,10 @@ pub use error::Error;
 pub use fleet::{Drained, Fleet};
 pub use job::{Backoff, Job, Outcome};
 pub use kinds::{Kind, Kinds, Refused};
-pub use operate::{Cancelled, Retried, cancel, retry};
-pub use push::{Push, Pushed, push, push_many};
+pub use operate::{Cancelled, Retried, cancel, pause, resume, retry};
+pub use push::{
+    ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, push, push_many,
+};
 pub use run::Run;
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;

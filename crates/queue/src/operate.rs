@@ -1,11 +1,11 @@
-//! What an operator does to one job: cancel it, or try it again.
+//! What an operator does: cancel a job, try it again, pause a queue.
 
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::inspect::{self, JobState};
-use crate::{Error, store};
 
 /// Workers hear of cancellations here.
 pub(crate) const CANCEL_CHANNEL: &str = "queue_cancel";
@@ -31,38 +31,58 @@ pub enum Retried {
     Now,
     /// Only what has ended without being done can be tried again.
     Not(JobState),
+    /// Its key is held by this other job.
+    KeyTaken(Uuid),
     NoSuchJob,
 }
 
 /// Stops a job. `by` is kept in its history.
 pub async fn cancel(pool: &PgPool, job: Uuid, by: &str) -> Result<Cancelled, Error> {
-    if store::unqueue(pool, job, by).await? {
-        return Ok(Cancelled::Now);
-    }
-    let Some(view) = inspect::job(pool, job).await? else { return Ok(Cancelled::NoSuchJob) };
-    match view.state {
-        JobState::Running | JobState::Ready | JobState::Scheduled => {
-            store::ask_to_stop(pool, job).await?;
-            // It may have gone back to a list between the two statements.
-            let now = store::unqueue(pool, job, by).await?;
-            Ok(if now { Cancelled::Now } else { Cancelled::Asked })
-        }
-        _ => Ok(Cancelled::AlreadyEnded),
-    }
+    let result = sqlx::query_scalar!(
+        r#"-- queue.cancel
+        SELECT queue.cancel($1, $2) AS "result!""#,
+        job,
+        by
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(match result.as_str() {
+        "now" => Cancelled::Now,
+        "asked" => Cancelled::Asked,
+        "already_ended" => Cancelled::AlreadyEnded,
+        _ => Cancelled::NoSuchJob,
+    })
 }
 
 /// Makes a dead, discarded or cancelled job ready again. `by` is kept in its history.
 pub async fn retry(pool: &PgPool, job: Uuid, by: &str) -> Result<Retried, Error> {
-    let mut tx = pool.begin().await?;
-    // Two operators at once: the second finds what the first has done.
-    if !store::lock_job(&mut tx, job).await? {
-        return Ok(Retried::NoSuchJob);
-    }
-    let Some(view) = inspect::job(&mut *tx, job).await? else { return Ok(Retried::NoSuchJob) };
-    if !matches!(view.state, JobState::Dead | JobState::Discarded | JobState::Cancelled) {
-        return Ok(Retried::Not(view.state));
-    }
-    store::retry(&mut tx, job, by, view.attempt).await?;
-    tx.commit().await?;
-    Ok(Retried::Now)
+    let retried = sqlx::query!(
+        r#"-- queue.retry
+        SELECT result AS "result!", held_by, state FROM queue.retry($1, $2)"#,
+        job,
+        by
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(match (retried.result.as_str(), retried.held_by, retried.state) {
+        ("now", _, _) => Retried::Now,
+        ("key_taken", Some(holder), _) => Retried::KeyTaken(holder),
+        ("not", _, Some(state)) => Retried::Not(inspect::parse(&state)?),
+        _ => Retried::NoSuchJob,
+    })
+}
+
+/// No job of the queue starts until it is resumed; those that run go on.
+pub async fn pause(pool: &PgPool, queue: &str) -> Result<(), Error> {
+    sqlx::query!("-- queue.pause\nSELECT queue.pause($1)", queue)
+        .fetch_one(pool)
+        .await
+        .map_err(Error::from_push)?;
+    Ok(())
+}
+
+/// Lets jobs of a paused queue start again.
+pub async fn resume(pool: &PgPool, queue: &str) -> Result<(), Error> {
+    sqlx::query!("-- queue.resume\nSELECT queue.resume($1)", queue).fetch_one(pool).await?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Putting work in: one job or many, in the caller's transaction.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,12 @@ use crate::{Error, Trace, store};
 /// Larger arguments belong in object storage, with their key in the job.
 pub const MAX_ARGS_BYTES: usize = 256 * 1024;
 
+/// Lower starts sooner; 0 is normal.
+pub const PRIORITIES: RangeInclusive<i16> = -100..=100;
+pub const ATTEMPTS: RangeInclusive<i16> = 1..=100;
+/// Ten years: what is further ahead is a mistake.
+pub const MAX_DELAY: Duration = Duration::from_secs(3653 * 24 * 3600);
+
 /// A job on its way into the queue, with options.
 #[derive(Debug)]
 pub struct Push {
@@ -24,12 +31,47 @@ pub struct Push {
     pub(crate) run_at: Option<DateTime<Utc>>,
     pub(crate) delay: Option<Duration>,
     pub(crate) owner: Option<Uuid>,
+    pub(crate) unique: Option<Unique>,
+}
+
+/// A key that one job of a kind holds at a time: a push with a key that is held stores nothing.
+#[derive(Clone, Debug)]
+pub struct Unique {
+    /// None is the arguments themselves.
+    pub(crate) key: Option<String>,
+    pub(crate) hold: Hold,
+}
+
+/// How long a job holds its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    UntilEnded,
+    Within(Duration),
+    WhileKept,
 }
 
 /// What a push answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pushed {
+    /// The job that was stored, or the one that holds the key.
     pub id: Uuid,
+    pub placed: Placed,
+}
+
+/// What came of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    New,
+    /// Nothing was stored: another job holds the key.
+    Duplicate(Held),
+}
+
+/// Until when the key of a push is held by another job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    UntilEnded,
+    Until(DateTime<Utc>),
+    WhileKept,
 }
 
 /// Stores one job. It exists if and only if the transaction of `executor` commits.
@@ -51,8 +93,11 @@ pub async fn push_many(
     if rows.ids.is_empty() {
         return Ok(Vec::new());
     }
+    if rows.has_keys() {
+        return store::push_unique(executor, &rows).await;
+    }
     store::push(executor, &rows).await?;
-    Ok(rows.ids.into_iter().map(|id| Pushed { id }).collect())
+    Ok(rows.ids.into_iter().map(|id| Pushed { id, placed: Placed::New }).collect())
 }
 
 impl Push {
@@ -67,7 +112,8 @@ impl Push {
         args: Result<String, String>,
         max_attempts: i16,
     ) -> Self {
-        Self { kind, args, priority: 0, max_attempts, run_at: None, delay: None, owner: None }
+        let (run_at, delay, owner, unique) = (None, None, None, None);
+        Self { kind, args, priority: 0, max_attempts, run_at, delay, owner, unique }
     }
 
     /// Lower starts sooner, within −100..=100; 0 is normal.
@@ -95,8 +141,35 @@ impl Push {
         Self { owner: Some(owner), ..self }
     }
 
+    /// Only if no other job of its kind holds the key.
+    pub fn unique(self, unique: Unique) -> Self {
+        Self { unique: Some(unique), ..self }
+    }
+
     pub(crate) fn queue(&self) -> &str {
         queue_of(&self.kind)
+    }
+}
+
+impl Unique {
+    /// Held until the job has ended, for good and in whatever way.
+    pub fn key(key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), hold: Hold::UntilEnded }
+    }
+
+    /// The arguments are the key.
+    pub fn args() -> Self {
+        Self { key: None, hold: Hold::UntilEnded }
+    }
+
+    /// Held for this long from the push, whether the job has ended or not.
+    pub fn within(self, period: Duration) -> Self {
+        Self { hold: Hold::Within(period), ..self }
+    }
+
+    /// Held as long as the job is kept: what is done is not done again while its history tells.
+    pub fn while_kept(self) -> Self {
+        Self { hold: Hold::WhileKept, ..self }
     }
 }
 

@@ -2,14 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sqlx::postgres::PgTransaction;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::Error;
-use crate::operate::CANCEL_CHANNEL;
-use crate::push::{MAX_ARGS_BYTES, Push};
+use crate::push::{Held, Hold, MAX_ARGS_BYTES, Placed, Push, Pushed, Unique};
+use crate::{Error, Kinds};
 
 /// Jobs on their way in, a column each.
 #[derive(Default)]
@@ -24,6 +22,7 @@ pub(crate) struct PushRows {
     delays: Vec<Option<f64>>,
     owners: Vec<Option<Uuid>>,
     traces: Vec<Option<String>>,
+    uniques: Vec<Option<Unique>>,
 }
 
 impl PushRows {
@@ -46,7 +45,12 @@ impl PushRows {
         self.delays.push(push.delay.map(|delay| delay.as_secs_f64()));
         self.owners.push(push.owner);
         self.traces.push(trace.map(str::to_owned));
+        self.uniques.push(push.unique);
         Ok(())
+    }
+
+    pub fn has_keys(&self) -> bool {
+        self.uniques.iter().any(Option::is_some)
     }
 }
 
@@ -70,6 +74,76 @@ pub(crate) async fn push(executor: impl PgExecutor<'_>, rows: &PushRows) -> Resu
     Ok(())
 }
 
+/// Like [`push`], for a batch in which some jobs have keys.
+pub(crate) async fn push_unique(
+    executor: impl PgExecutor<'_>,
+    rows: &PushRows,
+) -> Result<Vec<Pushed>, Error> {
+    let (mut keys, mut by_args) = (Vec::new(), Vec::new());
+    let (mut while_kept, mut periods) = (Vec::new(), Vec::new());
+    for unique in &rows.uniques {
+        let hold = unique.as_ref().map(|unique| unique.hold);
+        keys.push(unique.as_ref().and_then(|unique| unique.key.clone()));
+        by_args.push(unique.as_ref().is_some_and(|unique| unique.key.is_none()));
+        while_kept.push(matches!(hold, Some(Hold::WhileKept)));
+        periods.push(match hold {
+            Some(Hold::Within(period)) => Some(period.as_secs_f64()),
+            _ => None,
+        });
+    }
+    let placed = sqlx::query_file!(
+        "sql/push_unique.sql",
+        &rows.ids,
+        &rows.kinds,
+        &rows.queues,
+        &rows.args as _,
+        &rows.priorities,
+        &rows.max_attempts,
+        &rows.run_ats as _,
+        &rows.delays as _,
+        &rows.owners as _,
+        &rows.traces as _,
+        &keys as _,
+        &by_args,
+        &while_kept,
+        &periods as _,
+    )
+    .fetch_all(executor)
+    .await
+    .map_err(Error::from_push)?;
+    let pushed = placed.into_iter().zip(&rows.ids).map(|(row, id)| {
+        let held = match row.until {
+            Some(until) => Held::Until(until),
+            None if row.until_ended => Held::UntilEnded,
+            None => Held::WhileKept,
+        };
+        let placed = if row.job == *id { Placed::New } else { Placed::Duplicate(held) };
+        Pushed { id: row.job, placed }
+    });
+    Ok(pushed.collect())
+}
+
+/// Tells those who push by SQL which kinds there are. What other fleets have declared stays.
+pub(crate) async fn declare_kinds(pool: &PgPool, kinds: &Kinds) -> sqlx::Result<()> {
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name.to_owned()).collect();
+    let queues: Vec<_> = kinds.iter().map(|kind| kind.queue.to_owned()).collect();
+    let max_attempts: Vec<_> = kinds.iter().map(|kind| kind.max_attempts).collect();
+    sqlx::query!(
+        "-- queue.declare_kinds
+        INSERT INTO queue.kinds AS k (kind, queue, max_attempts)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[])
+        ON CONFLICT (kind) DO UPDATE
+        SET queue = excluded.queue, max_attempts = excluded.max_attempts
+        WHERE (k.queue, k.max_attempts) IS DISTINCT FROM (excluded.queue, excluded.max_attempts)",
+        &names,
+        &queues,
+        &max_attempts,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// A job under a lease, ready to run.
 #[derive(Debug)]
 pub(crate) struct Leased {
@@ -82,6 +156,8 @@ pub(crate) struct Leased {
     pub max_attempts: i16,
     pub args: Json<Box<RawValue>>,
     pub trace: Option<String>,
+    /// It holds a key that is freed when it has ended.
+    pub keyed: bool,
     /// Somebody asked it to stop between two attempts.
     pub cancelled: bool,
 }
@@ -126,6 +202,8 @@ pub(crate) struct Endings {
     pub errors: Vec<Option<String>>,
     pub ran_seconds: Vec<f64>,
     pub again_seconds: Vec<Option<f64>>,
+    /// Those of the jobs that have ended for good and hold a key.
+    pub keyed: Vec<Uuid>,
     /// Leases whose jobs have all ended.
     pub closed: Vec<i64>,
 }
@@ -156,6 +234,7 @@ pub(crate) async fn finish(
         &endings.ran_seconds,
         &endings.again_seconds as _,
         &endings.closed,
+        &endings.keyed,
     )
     .fetch_all(executor)
     .await
@@ -217,49 +296,4 @@ pub(crate) async fn rescue(
     let jobs = sqlx::query_file!("sql/rescue.sql", now, &expired).fetch_one(&mut *tx).await?.lost;
     tx.commit().await?;
     Ok(Rescued { leases: expired.len(), jobs })
-}
-
-/// Takes a job that has not started out of its list; answers whether it was there.
-pub(crate) async fn unqueue(pool: &PgPool, job: Uuid, by: &str) -> sqlx::Result<bool> {
-    let taken = sqlx::query_file!("sql/unqueue.sql", job, by).execute(pool).await?;
-    Ok(taken.rows_affected() == 1)
-}
-
-/// Leaves word for the worker that runs it, and calls out to it.
-pub(crate) async fn ask_to_stop(pool: &PgPool, job: Uuid) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- queue.ask_to_stop
-        WITH asked AS (
-            INSERT INTO queue.cancellations (job) VALUES ($1) ON CONFLICT DO NOTHING
-        )
-        SELECT pg_notify($2, $1::text)",
-        job,
-        CANCEL_CHANNEL
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(())
-}
-
-/// Keeps other operators from the job until `tx` ends; answers whether there is such a job.
-pub(crate) async fn lock_job(tx: &mut PgTransaction<'_>, job: Uuid) -> sqlx::Result<bool> {
-    let found = sqlx::query_scalar!(
-        "-- queue.lock_job
-        SELECT id FROM queue.jobs WHERE id = $1 FOR UPDATE",
-        job
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(found.is_some())
-}
-
-/// `attempt` is the last one it had.
-pub(crate) async fn retry(
-    tx: &mut PgTransaction<'_>,
-    job: Uuid,
-    by: &str,
-    attempt: i16,
-) -> sqlx::Result<()> {
-    sqlx::query_file!("sql/retry.sql", job, by, attempt).fetch_one(&mut **tx).await?;
-    Ok(())
 }

@@ -155,7 +155,7 @@ pub async fn list(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<ApiKey>> {
 }
 
 /// The key that `token` is, unless it is unknown, revoked or expired.
-pub(crate) async fn verify(
+pub async fn verify(
     pool: &PgPool,
     token: &str,
     now: DateTime<Utc>,

@@ -132,13 +132,16 @@ fn smtp(url: &SecretString) -> anyhow::Result<AsyncSmtpTransport<Tokio1Executor>
 
 /// Between processes of one machine nobody listens in; anywhere else somebody may.
 fn sends_password_in_the_clear(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("smtp://") else { return false };
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    if !scheme.eq_ignore_ascii_case("smtp") {
+        return false;
+    }
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let Some((_, server)) = authority.rsplit_once('@') else { return false };
     let is_local = ["localhost", "127.0.0.1", "[::1]"].iter().any(|host| {
         server.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
     });
-    !is_local && !rest.contains("tls=required")
+    !is_local && !rest.split(['?', '&']).any(|part| part == "tls=required")
 }
 
 /// Writes beside and renames, so that nobody reads half a mail.

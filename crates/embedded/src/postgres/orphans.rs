@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -54,7 +55,9 @@ fn first_process(data: &Path) -> Option<Pid> {
     Pid::from_raw(file.lines().next()?.trim().parse().ok()?)
 }
 
-/// The processes that run `postgres` inside `data`: a server and its children all work there.
+/// The processes that run `postgres` inside `data`: a server and its children all work there. Root
+/// without CAP_SYS_PTRACE, as in most containers, cannot see where another user's process works; it
+/// still sees how the first one was called, and the others end with that.
 fn servers_on(data: &Path) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -63,11 +66,22 @@ fn servers_on(data: &Path) -> Vec<Pid> {
 
 fn is_server_on(pid: Pid, data: &Path) -> bool {
     let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
-    let works_there = fs::read_link(process.join("cwd")).is_ok_and(|directory| directory == data);
-    works_there
-        && fs::read_link(process.join("exe")).is_ok_and(|program| {
-            let name = program.file_name().unwrap_or_default().to_string_lossy();
-            // The programs may have been replaced under a running server.
-            name.trim_end_matches(" (deleted)") == "postgres"
-        })
+    is_called_for(&process, data) || {
+        let works_there =
+            fs::read_link(process.join("cwd")).is_ok_and(|directory| directory == data);
+        works_there
+            && fs::read_link(process.join("exe")).is_ok_and(|program| {
+                let name = program.file_name().unwrap_or_default().to_string_lossy();
+                // The programs may have been replaced under a running server.
+                name.trim_end_matches(" (deleted)") == "postgres"
+            })
+    }
+}
+
+/// Whether this is `…/postgres … -D <data> …`.
+fn is_called_for(process: &Path, data: &Path) -> bool {
+    let call = fs::read(process.join("cmdline")).unwrap_or_default();
+    let mut words = call.split(|byte| *byte == 0);
+    let is_postgres = words.next().is_some_and(|program| program.ends_with(b"/postgres"));
+    is_postgres && words.any(|word| word == data.as_os_str().as_bytes())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Reason;
 use crate::store::{Endings, Leased};
 use crate::{Outcome, Run};
 
@@ -55,6 +56,15 @@ impl Ending {
             Outcome::Done => Self::Done,
             Outcome::Snooze(after) => Self::Snoozed { after, why: None },
             Outcome::Discard(reason) => Self::Discarded(reason),
+        }
+    }
+
+    /// A run that was stopped; nothing may be written for one whose lease is lost.
+    pub fn stopped(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::Cancelled => Some(Self::Cancelled),
+            Reason::Released => Some(Self::Released),
+            Reason::LeaseLost => None,
         }
     }
 
@@ -112,6 +122,9 @@ impl Endings {
         self.outcomes.push(ending.name().to_owned());
         self.errors.push(ending.error().map(storable));
         self.ran_seconds.push(ran.as_secs_f64());
+        if leased.keyed && ending.again().is_none() {
+            self.keyed.push(leased.id);
+        }
         self.again_seconds.push(ending.again().map(|after| after.as_secs_f64()));
     }
 }

@@ -1,13 +1,14 @@
 //! The tasks of one worker process, and how they start and stop.
 //!
-//! Five tasks share one book of leases: the *fetcher* claims, the *shell* (an apalis worker) runs
-//! handlers, the *completer* records how they ended, the *keeper* renews leases, and *upkeep*
+//! These tasks share one book of leases: the *fetcher* claims, a *dispatcher* for each queue hands jobs
+//! to handlers that are free, the *shell* (an apalis worker) runs them, the *completer* records how they ended, the *keeper* renews leases, and *upkeep*
 //! promotes and rescues. A *listener* wakes the fetcher.
 
 mod completer;
 mod ending;
 mod fetcher;
 mod keeper;
+mod lanes;
 mod leases;
 mod listener;
 mod shell;
@@ -19,12 +20,13 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use completer::record;
 pub(crate) use ending::{Ended, Ending};
+use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use shell::{Failure, Handler, Work, run_all};
 
@@ -92,8 +94,10 @@ pub(crate) struct Shared {
     pub worker: String,
     pub options: WorkOptions,
     pub leases: Leases,
-    /// Something may have become ready, or a handler is free.
+    /// Something may have become ready.
     pub wake: Notify,
+    /// A handler is free.
+    pub freed: Notify,
     pub heartbeat: Heartbeat,
 }
 
@@ -161,19 +165,27 @@ async fn work(
     let (ended_in, ended_out) = mpsc::channel(ENDED_BUFFER);
     let give_up = CancellationToken::new();
 
-    let fetcher = fetcher::fetch(shared.clone(), handlers, work_in, stop.clone());
-    let mut fetcher = spawn(fetcher);
+    let kinds = handlers.kinds.clone();
+    let (lanes, dispatches) = Lanes::new(&shared.options.pools);
+    let mut dispatchers = JoinSet::new();
+    for dispatch in dispatches {
+        let (work_in, ended_in) = (work_in.clone(), ended_in.clone());
+        dispatchers.spawn(dispatch.run(shared.clone(), work_in, ended_in, stop.clone()));
+    }
+    drop(work_in);
+    let mut fetcher = spawn(fetcher::fetch(shared.clone(), handlers, lanes, stop.clone()));
     let mut shell = spawn(run_all(shared.worker.clone(), work_out, ended_in));
     let mut completer = spawn(completer::complete(shared.clone(), ended_out, give_up.clone()));
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
-    let mut upkeep = spawn(upkeep::keep_up(shared.clone()));
+    let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
 
     tokio::select! {
         // Told to stop, parts end one after the other, and that is no fault.
         biased;
         () = stop.cancelled() => {}
         end = &mut fetcher => return Err(ended("fetcher", end)),
+        Some(end) = dispatchers.join_next() => return Err(ended("dispatcher", end)),
         end = &mut shell => return Err(ended("shell", end)),
         end = &mut completer => return Err(ended("completer", end)),
         end = &mut keeper => return Err(ended("keeper", end)),
@@ -183,7 +195,7 @@ async fn work(
 
     drop(listener);
     drop(upkeep);
-    // The fetcher takes the way in with it; what it has handed over still runs.
+    // The fetcher takes the way in with it. The dispatchers give back what has not started.
     match tokio::time::timeout(FLUSH_LIMIT, &mut fetcher).await {
         Ok(end) => end.map_err(|error| ended("fetcher", Err(error)))?,
         Err(_) => {
@@ -191,6 +203,11 @@ async fn work(
         }
     }
     drop(fetcher);
+    if tokio::time::timeout(FLUSH_LIMIT, dispatchers.join_all()).await.is_err() {
+        tracing::error!(
+            "jobs that have not started could not go back; they run again when their lease ends"
+        );
+    }
     if tokio::time::timeout(shared.options.shutdown, &mut shell).await.is_err() {
         let open = shared.leases.stop_all(Reason::Released);
         tracing::warn!(jobs = open, "handlers still run at the shutdown limit; their jobs go back");

@@ -25,8 +25,8 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::fetcher::Slot;
-use super::{Ended, Ending, Reason};
+use super::lanes::Slot;
+use super::{Ended, Ending};
 use crate::{Outcome, Run, Trace};
 
 /// How long a handler that was asked to stop may take before it is dropped.
@@ -157,7 +157,8 @@ impl Service<Task<Work>> for Dispatch {
         let Work { run, handler, .. } = task.args;
         let leased = run.leased();
         let trace = leased.trace.as_deref().and_then(Trace::parse).unwrap_or_else(Trace::new);
-        let span = tracing::info_span!(
+        // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
+        let span = tracing::error_span!(
             "job.run",
             kind = leased.kind,
             job_id = %leased.id,
@@ -218,12 +219,13 @@ where
         let timeout = task.args.timeout;
         let slot = task.args.slot.take();
         let ended = self.ended.clone();
-        // Calling starts it: what was cancelled before its start is not called.
-        let handler = run.stop().reason().is_none().then(|| self.inner.call(task));
+        // Calling starts it: what was stopped before its start is not called.
+        let stopped = run.stop().reason();
+        let handler = stopped.is_none().then(|| self.inner.call(task));
         Box::pin(async move {
-            let ending = match handler {
-                Some(handler) => supervise(&run, timeout, handler).await,
-                None => Some(Ending::Cancelled),
+            let ending = match (handler, stopped) {
+                (Some(handler), _) => supervise(&run, timeout, handler).await,
+                (None, reason) => reason.and_then(Ending::stopped),
             };
             if let Some(ending) = ending {
                 let ran = run.elapsed();
@@ -254,13 +256,9 @@ async fn supervise(
         }
         reason = run.stop().asked() => reason,
     };
-    let stopped = match reason {
-        Reason::LeaseLost => {
-            tracing::warn!(job_id = %run.job_id(), "the lease is lost; this run stops");
-            return None;
-        }
-        Reason::Cancelled => Ending::Cancelled,
-        Reason::Released => Ending::Released,
+    let Some(stopped) = Ending::stopped(reason) else {
+        tracing::warn!(job_id = %run.job_id(), "the lease is lost; this run stops");
+        return None;
     };
     match tokio::time::timeout(GRACE, handler).await {
         Ok(Ok(outcome)) => Some(conclude(run, Ok(outcome))),

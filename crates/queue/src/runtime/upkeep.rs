@@ -1,4 +1,4 @@
-//! Chores that any worker may do, and all do: rescue what was lost, promote what is due, make days.
+//! Chores that any worker may do, and all do: declare kinds, rescue what was lost, promote what is due, make days.
 //!
 //! Each is safe beside itself: rows are taken with SKIP LOCKED, days under an advisory lock.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
-use crate::{Error, history, store};
+use crate::{Error, Kinds, history, store};
 
 /// Jobs moved from scheduled to ready in one statement.
 const MAX_PROMOTE: i64 = 1000;
@@ -20,15 +20,19 @@ const DAYS_EVERY: Duration = Duration::from_secs(3600);
 /// A day may be locked by a long reader; there are two weeks to make it in.
 const DAYS_RETRY: Duration = Duration::from_secs(60);
 
-pub(super) async fn keep_up(shared: Arc<Shared>) {
+pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
     let rescue_every = shared.options.lease / 4;
     let now = Instant::now();
     let (mut rescue_at, mut days_at) = (now, now);
-    let mut healthy = true;
+    let (mut healthy, mut declared) = (true, false);
     loop {
         let mut result = Ok(());
+        if !declared {
+            result = store::declare_kinds(&shared.pool, &kinds).await;
+            declared = result.is_ok();
+        }
         if Instant::now() >= rescue_at {
-            result = rescue(&shared).await;
+            result = result.and(rescue(&shared).await);
             rescue_at = Instant::now() + rescue_every;
         }
         result = result.and(promote(&shared).await);

@@ -63,7 +63,7 @@ async fn a_long_reader_delays_a_new_day_and_nothing_else() {
         make_days(&theatre.db, &in_a_week),
         tokio::time::timeout(Duration::from_secs(5), push(&*theatre.db, Act::default())),
     );
-    assert!(made.unwrap_err().to_string().contains("lock timeout"));
+    assert!(format!("{:?}", made.unwrap_err()).contains("lock timeout"));
     pushed.expect("the push is let in").unwrap();
     reader.rollback().await.unwrap();
     assert!(make_days(&theatre.db, &in_a_week).await.unwrap() > 0);

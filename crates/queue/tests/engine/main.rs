@@ -9,4 +9,6 @@ mod operate;
 mod plans;
 mod push;
 mod schedule;
+mod sql_client;
 mod support;
+mod unique;

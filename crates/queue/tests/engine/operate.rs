@@ -137,6 +137,30 @@ async fn at_shutdown_running_jobs_end_or_go_back_without_losing_an_attempt() {
 }
 
 #[tokio::test]
+async fn jobs_that_were_taken_ahead_go_back_at_shutdown_as_if_they_had_not_been() {
+    let theatre = Theatre::live().await;
+    let quick = |n: i32| Push::of(named(&n.to_string(), Script::Succeed));
+    let jobs = (0..200).map(quick).chain([Push::of(Wait { heeds: false })]);
+    let jobs = push_many(&*theatre.db, jobs.chain((200..400).map(quick))).await.unwrap();
+    let working =
+        theatre.fleet.start(WorkOptions { lease: Duration::from_secs(10), ..one_pool(1) });
+    theatre.until(jobs[200].id, JobState::Running).await;
+    working.stop().await.unwrap();
+    let taken_ahead: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM queue.runs WHERE outcome = 'released' AND started_at = ended_at",
+    )
+    .fetch_one(&*theatre.db)
+    .await
+    .unwrap();
+    assert!(taken_ahead > 0, "quick jobs are taken ahead");
+    for job in &jobs[201..] {
+        let view = theatre.view(job.id).await;
+        assert_eq!((view.state, view.attempt), (JobState::Ready, 1));
+    }
+    assert!(theatre.stage.saw("200").is_empty());
+}
+
+#[tokio::test]
 async fn workers_share_a_queue_and_every_job_runs_once() {
     let theatre = Theatre::live().await;
     let workers = [theatre.fleet.start(one_pool(4)), theatre.fleet.start(one_pool(4))];

@@ -72,6 +72,7 @@ async fn hot_statements_use_indexes() {
         "'{0}'",
         "'{NULL}'",
         "'{}'",
+        "'{}'",
     ];
     for (file, literals, tables) in [
         ("claim", &claim[..], &["ready", jobs_today][..]),

@@ -144,6 +144,8 @@ fn a_url_that_would_show_its_password_or_is_none_is_refused() {
     for url in [
         "smtp://user:hunter2@mail.example.org",
         "smtp://user:hunter2@mail.example.org?tls=opportunistic",
+        "SMTP://user:hunter2@mail.example.org",
+        "smtp://user:hunter2@mail.example.org?x=tls=required",
         "smtp://user:hunter2@localhost.example.org:25",
     ] {
         assert_eq!(refusal(url), in_the_clear);

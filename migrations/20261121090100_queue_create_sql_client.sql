@@ -1,0 +1,389 @@
+-- The queue for those who speak SQL: push, cancel, retry, pause, look; in the caller's transaction.
+-- Owner: crates/queue. Locks: none, everything is new.
+-- Undo: DROP the functions and views below; DROP SCHEMA util CASCADE.
+
+-- Keys -------------------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.key_of(args jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
+RETURN 'args:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex');
+COMMENT ON FUNCTION queue.key_of IS 'The key of a job that is unique by its arguments. The order of their fields does not matter.';
+
+-- Each statement has a snapshot of its own, so what the insert collided with is seen by the select.
+-- The insert waits for whoever holds the key in an open transaction, and leaves no lock behind.
+CREATE FUNCTION queue.hold_key(a_kind text, a_key text, a_job uuid, hold_until timestamptz)
+RETURNS queue.unique_keys
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    held queue.unique_keys;
+BEGIN
+    FOR round IN 1..100 LOOP
+        INSERT INTO queue.unique_keys (kind, key, job, until)
+        VALUES (a_kind, a_key, a_job, hold_until)
+        ON CONFLICT (kind, key) DO NOTHING
+        RETURNING * INTO held;
+        IF FOUND THEN
+            RETURN held;
+        END IF;
+        SELECT * INTO held FROM queue.unique_keys
+        WHERE kind = a_kind AND key = a_key AND (until IS NULL OR until > now());
+        IF FOUND THEN
+            RETURN held;
+        END IF;
+        DELETE FROM queue.unique_keys WHERE kind = a_kind AND key = a_key AND until <= now();
+    END LOOP;
+    RAISE EXCEPTION 'the key % of % changes hands too often', a_key, a_kind
+        USING ERRCODE = 'serialization_failure';
+END $$;
+COMMENT ON FUNCTION queue.hold_key IS 'Takes a key for a job, or answers who holds it.';
+
+-- Pushing ----------------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.new_id() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog
+-- A random UUID of version 4 with the time in front; bits 52 and 53 turn its 4 into a 7.
+RETURN encode(set_bit(set_bit(overlay(
+    uuid_send(gen_random_uuid())
+    PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+    FROM 1 FOR 6
+), 52, 1), 53, 1), 'hex')::uuid;
+COMMENT ON FUNCTION queue.new_id IS 'A UUIDv7, on every version of Postgres.';
+
+-- The same inserts as in crates/queue/sql/push.sql, which stays free of everything about keys.
+CREATE FUNCTION queue.store(
+    ids uuid[], kinds text[], queues text[], args jsonb[], priorities smallint[], max_attempts smallint[],
+    run_ats timestamptz[], delays float8[], owners uuid[], traces text[], keys text[], untils timestamptz[]
+) RETURNS TABLE (job uuid, until timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    holders     uuid[] := ids;
+    held_untils timestamptz[] := untils;
+    wanted      record;
+    held        queue.unique_keys;
+BEGIN
+    -- In one order everywhere, so that two batches with the same keys do not wait for each other;
+    -- of equal keys in one batch the first wins.
+    FOR wanted IN
+        SELECT id, kind, key, until, position
+        FROM unnest(ids, kinds, keys, untils) WITH ORDINALITY AS w(id, kind, key, until, position)
+        WHERE key IS NOT NULL
+        ORDER BY kind, key, position
+    LOOP
+        held := queue.hold_key(wanted.kind, wanted.key, wanted.id, wanted.until);
+        holders[wanted.position] := held.job;
+        held_untils[wanted.position] := held.until;
+    END LOOP;
+
+    WITH pushed AS (
+        SELECT *, coalesce(run_at, now() + make_interval(secs => delay_seconds)) AS starts_at
+        FROM unnest(
+            ids, kinds, queues, store.args, priorities, store.max_attempts, run_ats, delays, owners,
+            traces, keys, untils, holders
+        ) WITH ORDINALITY AS p(
+            id, kind, queue, args, priority, max_attempts, run_at, delay_seconds, owner,
+            trace, key, until, holder, position
+        )
+        WHERE holder = id
+    ),
+    stored AS (
+        INSERT INTO queue.jobs (id, kind, queue, args, priority, max_attempts, owner, trace, unique_key)
+        SELECT
+            id, kind, queue, args, priority, max_attempts, owner, trace, CASE WHEN until IS NULL THEN key END
+        FROM pushed
+    ),
+    later AS (
+        INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
+        SELECT id, starts_at, queue, priority, 1, max_attempts FROM pushed WHERE starts_at > now()
+    ),
+    at_once AS (
+        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
+        SELECT queue, priority, id, 1, max_attempts FROM pushed
+        WHERE starts_at IS NULL OR starts_at <= now()
+        ORDER BY position
+        RETURNING queue
+    )
+    -- PERFORM cannot begin with WITH; nobody reads what it answers.
+    SELECT array_agg(pg_notify('queue_ready', queue)::text) INTO wanted
+    FROM (SELECT DISTINCT queue FROM at_once) q;
+    RETURN QUERY SELECT h.holder, h.until FROM unnest(holders, held_untils) AS h(holder, until);
+END $$;
+COMMENT ON FUNCTION queue.store IS 'Stores jobs whose keys are free; answers in order the job that each push stands for, and until when its key is held.';
+
+CREATE FUNCTION queue.push_many(jobs jsonb) RETURNS SETOF uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    wrong text;
+BEGIN
+    IF jsonb_typeof(jobs) IS DISTINCT FROM 'array' OR jsonb_path_exists(jobs, 'strict $[*] ? (@.type() != "object")') THEN
+        RAISE EXCEPTION 'jobs are a JSON array of objects' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT min(name) INTO wrong
+    FROM jsonb_array_elements(jobs) AS j(job), jsonb_object_keys(job) AS name
+    WHERE name NOT IN ('kind', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'owner',
+        'unique_key', 'unique_until', 'trace');
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'a job has no option %', wrong USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT min(coalesce(job ->> 'kind', '(none)')) INTO wrong
+    FROM jsonb_array_elements(jobs) AS j(job)
+    WHERE NOT EXISTS (SELECT FROM queue.kinds k WHERE k.kind = job ->> 'kind');
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown kind %', wrong USING ERRCODE = 'undefined_object', HINT =
+            'A worker declares its kinds when it starts. Known: '
+            || coalesce((SELECT string_agg(kind, ', ' ORDER BY kind) FROM queue.kinds), 'none yet');
+    END IF;
+    -- As much as a push from Rust takes.
+    IF EXISTS (SELECT FROM jsonb_array_elements(jobs) AS j(job) WHERE octet_length(job ->> 'args') > 262144) THEN
+        RAISE EXCEPTION 'arguments have more than 262144 bytes' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    RETURN QUERY
+    WITH given AS (
+        SELECT g.*, k.queue AS kind_queue, k.max_attempts AS kind_attempts
+        FROM ROWS FROM (jsonb_to_recordset(jobs) AS (
+            kind text, args jsonb, queue text, priority smallint, run_at timestamptz, delay interval,
+            max_attempts smallint, owner uuid, unique_key text, unique_until timestamptz, trace text
+        )) WITH ORDINALITY AS g(
+            kind, args, queue, priority, run_at, delay,
+            max_attempts, owner, unique_key, unique_until, trace, position
+        )
+        JOIN queue.kinds k ON k.kind = g.kind
+    )
+    SELECT s.job
+    FROM (
+        SELECT
+            array_agg(queue.new_id() ORDER BY position) AS ids,
+            array_agg(kind ORDER BY position) AS kinds,
+            array_agg(coalesce(queue, kind_queue) ORDER BY position) AS queues,
+            array_agg(coalesce(args, '{}') ORDER BY position) AS args,
+            array_agg(coalesce(priority, 0::smallint) ORDER BY position) AS priorities,
+            array_agg(coalesce(max_attempts, kind_attempts) ORDER BY position) AS max_attempts,
+            array_agg(run_at ORDER BY position) AS run_ats,
+            array_agg(extract(epoch FROM delay)::float8 ORDER BY position) AS delays,
+            array_agg(owner ORDER BY position) AS owners,
+            array_agg(trace ORDER BY position) AS traces,
+            array_agg(unique_key ORDER BY position) AS keys,
+            array_agg(unique_until ORDER BY position) AS untils
+        FROM given
+        HAVING count(*) > 0
+    ) a
+    CROSS JOIN queue.store(
+        a.ids, a.kinds, a.queues, a.args, a.priorities, a.max_attempts,
+        a.run_ats, a.delays, a.owners, a.traces, a.keys, a.untils
+    ) s;
+END $$;
+COMMENT ON FUNCTION queue.push_many IS 'Pushes jobs, each an object with the parameters of queue.push; answers their ids in order. All or none.';
+
+CREATE FUNCTION queue.push(
+    kind text, args jsonb DEFAULT '{}', queue text DEFAULT NULL, priority integer DEFAULT 0,
+    run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL, max_attempts integer DEFAULT NULL,
+    owner uuid DEFAULT NULL, unique_key text DEFAULT NULL, unique_until timestamptz DEFAULT NULL,
+    trace text DEFAULT NULL
+) RETURNS uuid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+RETURN queue.push_many(jsonb_build_array(jsonb_build_object(
+    'kind', kind, 'args', args, 'queue', queue, 'priority', priority, 'run_at', run_at, 'delay', delay,
+    'max_attempts', max_attempts, 'owner', owner, 'unique_key', unique_key, 'unique_until', unique_until,
+    'trace', trace
+)));
+COMMENT ON FUNCTION queue.push IS 'Pushes a job; answers its id, or the id of the job that holds the unique key. The key is held until that job has ended, or until unique_until; infinity is as long as the job is kept.';
+
+-- Looking ----------------------------------------------------------------------------------------
+
+CREATE VIEW queue.job_states WITH (security_invoker = true) AS
+SELECT
+    j.id, j.kind, j.queue, j.args, j.priority, j.owner, j.created_at,
+    CASE
+        WHEN s.job IS NOT NULL THEN 'scheduled'
+        WHEN l.job IS NOT NULL THEN 'running'
+        WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
+        WHEN r.job IS NOT NULL THEN 'ready'
+        ELSE 'pruned'
+    END AS state,
+    coalesce(s.attempt, l.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
+    coalesce(s.max_attempts, l.max_attempts, r.max_attempts, j.max_attempts) AS max_attempts,
+    s.run_at, last.ended_at, last.error
+FROM queue.jobs j
+LEFT JOIN queue.scheduled s ON s.job = j.id
+LEFT JOIN queue.ready r ON r.queue = j.queue AND r.priority = j.priority AND r.job = j.id
+LEFT JOIN (
+    SELECT u.job, u.attempt, u.max_attempts
+    FROM queue.leases
+    CROSS JOIN LATERAL unnest(leases.jobs, leases.attempts, leases.max_attempts) AS u(job, attempt, max_attempts)
+    WHERE NOT EXISTS (
+        SELECT FROM queue.runs
+        WHERE runs.job = u.job AND runs.token = leases.token AND runs.leased_at = leases.leased_at
+    )
+) l ON l.job = j.id
+LEFT JOIN LATERAL (
+    SELECT runs.outcome, runs.attempt, runs.ended_at, runs.error
+    FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
+) last ON true;
+COMMENT ON VIEW queue.job_states IS 'Every job and where it stands; its last end and error are those of its latest run.';
+
+CREATE FUNCTION queue.status(id uuid)
+RETURNS TABLE (
+    kind text, queue text, state text, attempt smallint, max_attempts smallint, created_at timestamptz,
+    run_at timestamptz, ended_at timestamptz, error text
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+    SELECT s.kind, s.queue, s.state, s.attempt, s.max_attempts, s.created_at, s.run_at, s.ended_at, s.error
+    FROM queue.job_states s WHERE s.id = status.id;
+END;
+COMMENT ON FUNCTION queue.status IS 'Where a job stands; no row when there is no such job. States are those of crates/queue/README.md.';
+
+-- Deciding ---------------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.unqueue(id uuid, decided_by text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    WITH job AS (
+        SELECT j.id, j.queue, j.priority FROM queue.jobs j WHERE j.id = unqueue.id
+    ),
+    ready AS (
+        DELETE FROM queue.ready r
+        USING job j
+        WHERE r.queue = j.queue AND r.priority = j.priority AND r.job = j.id
+        RETURNING r.job, r.attempt
+    ),
+    scheduled AS (
+        DELETE FROM queue.scheduled s USING job j WHERE s.job = j.id RETURNING s.job, s.attempt
+    ),
+    taken AS (
+        SELECT job, attempt FROM ready UNION ALL SELECT job, attempt FROM scheduled
+    ),
+    heeded AS (
+        DELETE FROM queue.cancellations c USING taken t WHERE c.job = t.job
+    ),
+    freed AS (
+        DELETE FROM queue.unique_keys k USING taken t WHERE k.job = t.job AND k.until IS NULL
+    )
+    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker)
+    SELECT job, nextval('queue.leases_token_seq'), now(), attempt, 'cancelled', now(), now(), decided_by
+    FROM taken;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION queue.unqueue IS 'Takes a job that has not started out of its list, and records the decision; says whether it was there.';
+
+CREATE FUNCTION queue.cancel(id uuid, decided_by text DEFAULT session_user) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    was text;
+BEGIN
+    IF queue.unqueue(id, decided_by) THEN
+        RETURN 'now';
+    END IF;
+    SELECT s.state INTO was FROM queue.status(id) s;
+    IF was IS NULL THEN
+        RETURN 'no_such_job';
+    ELSIF was NOT IN ('running', 'ready', 'scheduled') THEN
+        RETURN 'already_ended';
+    END IF;
+    INSERT INTO queue.cancellations (job) VALUES (id) ON CONFLICT DO NOTHING;
+    PERFORM pg_notify('queue_cancel', id::text);
+    -- It may have gone back to a list in between.
+    RETURN CASE WHEN queue.unqueue(id, decided_by) THEN 'now' ELSE 'asked' END;
+END $$;
+COMMENT ON FUNCTION queue.cancel IS 'Stops a job: now; asked, when it runs and has been asked to stop; already_ended; no_such_job.';
+
+CREATE FUNCTION queue.retry(
+    id uuid, decided_by text DEFAULT session_user, OUT result text, OUT held_by uuid, OUT state text
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    job   queue.jobs;
+    tried smallint;
+BEGIN
+    -- Two operators at once: the second finds what the first has done.
+    SELECT * INTO job FROM queue.jobs j WHERE j.id = retry.id FOR UPDATE;
+    IF NOT FOUND THEN
+        result := 'no_such_job';
+        RETURN;
+    END IF;
+    SELECT s.state, s.attempt INTO state, tried FROM queue.status(retry.id) s;
+    IF state NOT IN ('dead', 'discarded', 'cancelled') THEN
+        result := 'not';
+        RETURN;
+    END IF;
+    IF job.unique_key IS NOT NULL THEN
+        SELECT k.job INTO held_by FROM queue.hold_key(job.kind, job.unique_key, job.id, NULL) k;
+        IF held_by <> job.id THEN
+            result := 'key_taken';
+            RETURN;
+        END IF;
+        held_by := NULL;
+    END IF;
+    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker)
+    VALUES (job.id, nextval('queue.leases_token_seq'), now(), tried, 'retried', now(), now(), decided_by);
+    -- A request to stop that came too late for the earlier attempts.
+    DELETE FROM queue.cancellations c WHERE c.job = retry.id;
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
+    VALUES (job.queue, job.priority, job.id, tried + 1, tried + job.max_attempts);
+    PERFORM pg_notify('queue_ready', job.queue);
+    result := 'now';
+END $$;
+COMMENT ON FUNCTION queue.retry IS 'Makes a dead, discarded or cancelled job ready again, with its number of attempts on top of those it had: now; not, with its state; key_taken, with the job that holds its key; no_such_job.';
+
+CREATE FUNCTION queue.pause(queue text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+    INSERT INTO queue.queues AS q (name, paused) VALUES (pause.queue, true)
+    ON CONFLICT (name) DO UPDATE SET paused = true, changed_at = now() WHERE NOT q.paused;
+END;
+COMMENT ON FUNCTION queue.pause IS 'No job of the queue starts until it is resumed; those that run go on.';
+
+CREATE FUNCTION queue.resume(queue text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+    UPDATE queue.queues SET paused = false, changed_at = now() WHERE name = resume.queue AND paused;
+    SELECT pg_notify('queue_ready', resume.queue);
+END;
+COMMENT ON FUNCTION queue.resume IS 'Lets jobs of a paused queue start again.';
+
+-- Names the platform's schema gives --------------------------------------------------------------
+
+CREATE SCHEMA IF NOT EXISTS util;
+
+CREATE VIEW util.job_queue WITH (security_invoker = true) AS
+SELECT
+    s.id, s.kind AS queue, s.args AS payload, k.key AS idempotency_key, s.priority,
+    CASE
+        WHEN s.state IN ('scheduled', 'ready') THEN 'pending'
+        WHEN s.state = 'running' THEN 'running'
+        WHEN s.state = 'done' THEN 'completed'
+        WHEN s.state = 'discarded' THEN 'failed'
+        ELSE s.state
+    END AS status,
+    s.attempt AS attempts, s.max_attempts, s.run_at, s.created_at, s.ended_at, s.error
+FROM queue.job_states s
+LEFT JOIN queue.unique_keys k ON k.job = s.id AND k.until = 'infinity'
+WHERE s.state <> 'pruned';
+COMMENT ON VIEW util.job_queue IS 'Jobs under the names of the platform''s schema; a queue there is a kind here.';
+
+CREATE VIEW util.job_runs WITH (security_invoker = true) AS
+SELECT job AS job_id, attempt, worker, started_at, ended_at AS finished_at, outcome, error, ended_at - started_at AS duration
+FROM queue.runs;
+COMMENT ON VIEW util.job_runs IS 'Ended runs under the names of the platform''s schema.';
+
+CREATE FUNCTION util.enqueue(
+    queue text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, run_at timestamptz DEFAULT NULL,
+    priority integer DEFAULT 0, ordering_key text DEFAULT NULL, max_attempts integer DEFAULT NULL
+) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    -- Silently losing an order that somebody relies on would be worse.
+    IF ordering_key IS NOT NULL THEN
+        RAISE EXCEPTION 'jobs are not ordered by key: ordering_key has to be null'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    RETURN queue.push(
+        kind => enqueue.queue, args => payload, priority => priority, run_at => run_at, max_attempts => max_attempts,
+        unique_key => idempotency_key, unique_until => 'infinity'
+    );
+END $$;
+COMMENT ON FUNCTION util.enqueue IS 'queue.push under the name of the platform''s schema; its queue is a kind. A key is never used twice as long as its job is kept.';
+
+-- Rights: nobody but the owner. A deployment grants USAGE on the schema and EXECUTE on what a role may do.
+REVOKE ALL ON FUNCTION queue.key_of, queue.hold_key, queue.new_id, queue.store, queue.push_many, queue.push,
+    queue.status, queue.unqueue, queue.cancel, queue.retry, queue.pause, queue.resume, util.enqueue FROM PUBLIC;
