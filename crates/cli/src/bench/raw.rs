@@ -63,6 +63,7 @@ pub async fn finish(executor: impl PgExecutor<'_>, jobs: Vec<Claimed>) -> sqlx::
         .bind(vec![0.0; count])
         .bind(vec![None::<f64>; count])
         .bind(closed)
+        .bind(Vec::<uuid::Uuid>::new())
         .execute(executor)
         .await?;
     Ok(())
