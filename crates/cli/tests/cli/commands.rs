@@ -85,6 +85,8 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
             "\"asleep\" is no state; there are scheduled, ready",
         ),
         (&["cron", "run", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["cron", "show", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["cron", "reset", "nobody"][..], "no schedule is named \"nobody\""),
         (&["cron", "pause", "nobody"][..], "no schedule is named \"nobody\""),
         (&["keys", "create", "x", "--permission", "jobs.fly"][..], "unknown permission `jobs.fly`"),
         (&["keys", "revoke", "nobody"][..], "no key has this prefix or id"),
@@ -115,6 +117,49 @@ async fn schedules_are_listed_paused_resumed_and_run() {
     let job = run(&cx, &["cron", "run", name]).out;
     let shown = run(&cx, &["jobs", "show", job.trim(), "--json"]).json();
     assert_eq!((&shown["kind"], &shown["state"]), (&json!(name), &json!("ready")));
+}
+
+#[tokio::test]
+async fn a_schedule_is_shown_edited_and_reset() {
+    let cx = database().await;
+    let name = "maintenance.drop_history";
+    let show = || run(&cx, &["cron", "show", name, "--json"]).json();
+    let declared = show();
+    assert_eq!(declared["next_ticks"].as_array().unwrap().len(), 10);
+    assert_eq!(declared["schedule"]["edited"], json!([]));
+    let edit = [
+        "cron",
+        "edit",
+        name,
+        "--cron",
+        "0 4 * * 1",
+        "--zone",
+        "Europe/Paris",
+        "--overlap",
+        "skip",
+    ];
+    let edited = run(&cx, &edit).out;
+    for part in ["on, edited", "0 4 * * 1 in Europe/Paris", "overlap  skip", "missed   latest"] {
+        assert!(edited.contains(part), "{part:?} in {edited}");
+    }
+    assert!(run(&cx, &["cron", "edit", name, "--missed", "all:5"]).ok);
+    let shown = show();
+    assert_eq!(shown["schedule"]["edited"], json!(["cron", "zone", "overlap", "missed"]));
+    assert_eq!(shown["schedule"]["missed"], "all:5");
+    assert!(run(&cx, &["cron", "reset", name]).ok);
+    assert_eq!(show(), declared);
+    for (args, reason) in [
+        (&["--missed", "all:101"][..], "all:N with N from 1 to 100"),
+        (&["--overlap", "perhaps"][..], "allow, skip or queue"),
+        (&["--zone", "Mars/Base"][..], "unknown time zone"),
+        (&["--cron", "61 * * * *"][..], "cron expression"),
+        (&["--args", "{\"a\":1}"][..], "unknown field `a`"),
+        (&[][..], "required"),
+    ] {
+        let error = refused(&cx, &[&["cron", "edit", name], args].concat());
+        assert!(error.contains(reason), "{args:?} said {error:?}");
+    }
+    assert_eq!(show(), declared);
 }
 
 #[tokio::test]
