@@ -48,7 +48,8 @@ struct Fields {
     #[arg(long)]
     missed: Option<Missed>,
     /// The job's arguments, as a JSON object
-    #[arg(long, value_name = "JSON")]
+    // Of itself, clap would make any text a JSON string.
+    #[arg(long, value_name = "JSON", value_parser = <Value as std::str::FromStr>::from_str)]
     args: Option<Value>,
 }
 

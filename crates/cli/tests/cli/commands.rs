@@ -154,6 +154,7 @@ async fn a_schedule_is_shown_edited_and_reset() {
         (&["--zone", "Mars/Base"][..], "unknown time zone"),
         (&["--cron", "61 * * * *"][..], "cron expression"),
         (&["--args", "{\"a\":1}"][..], "unknown field `a`"),
+        (&["--args", "{"][..], "EOF while parsing"),
         (&[][..], "required"),
     ] {
         let error = refused(&cx, &[&["cron", "edit", name], args].concat());
