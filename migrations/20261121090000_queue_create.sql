@@ -126,27 +126,41 @@ COMMENT ON TABLE queue.runs_default IS 'Fail-safe: runs whose day has no partiti
 -- The clock --------------------------------------------------------------------------------------
 
 CREATE TABLE queue.schedules (
-    name       text        NOT NULL CONSTRAINT schedules_pkey PRIMARY KEY,
-    kind       text        NOT NULL,
-    args       jsonb       NOT NULL,
-    cron       text        NOT NULL,
-    zone       text        NOT NULL DEFAULT 'UTC',
-    paused     boolean     NOT NULL DEFAULT false,
-    next_at    timestamptz NOT NULL
+    name           text        NOT NULL CONSTRAINT schedules_pkey PRIMARY KEY,
+    kind           text        NOT NULL,
+    args           jsonb       NOT NULL,
+    cron           text        NOT NULL,
+    zone           text        NOT NULL DEFAULT 'UTC',
+    overlap        text        NOT NULL DEFAULT 'allow' CONSTRAINT ck_schedules_overlap CHECK (overlap IN ('allow', 'skip', 'queue')),
+    missed         smallint    NOT NULL DEFAULT 1 CONSTRAINT ck_schedules_missed CHECK (missed BETWEEN 0 AND 100),
+    edited_args    jsonb,
+    edited_cron    text,
+    edited_zone    text,
+    edited_overlap text        CONSTRAINT ck_schedules_edited_overlap CHECK (edited_overlap IN ('allow', 'skip', 'queue')),
+    edited_missed  smallint    CONSTRAINT ck_schedules_edited_missed CHECK (edited_missed BETWEEN 0 AND 100),
+    paused         boolean     NOT NULL DEFAULT false,
+    next_at        timestamptz NOT NULL,
+    waiting_at     timestamptz,
+    CONSTRAINT ck_schedules_paused CHECK (NOT paused OR waiting_at IS NULL)
 );
-COMMENT ON TABLE queue.schedules IS 'Jobs that the clock pushes. Code declares them, operators pause them.';
+COMMENT ON TABLE queue.schedules IS 'Jobs that the clock pushes. Code declares them; what operators edited goes before it.';
 COMMENT ON COLUMN queue.schedules.cron IS 'Minute, hour, day of month, month, day of week; in the schedule''s zone.';
 COMMENT ON COLUMN queue.schedules.zone IS 'IANA name.';
+COMMENT ON COLUMN queue.schedules.overlap IS 'What a tick does while an earlier tick''s job has not ended: push all the same, nothing, or wait.';
+COMMENT ON COLUMN queue.schedules.missed IS 'How many missed ticks are made up: none, or up to so many of the latest.';
+COMMENT ON COLUMN queue.schedules.edited_cron IS 'An operator''s, instead of the declared one; so are its neighbours. A deployment leaves them alone.';
+COMMENT ON COLUMN queue.schedules.waiting_at IS 'The tick that waits for an earlier tick''s job, where overlap is queue.';
 COMMENT ON COLUMN queue.schedules.next_at IS 'The next tick. Moved on in the transaction that pushes.';
 COMMENT ON COLUMN queue.schedules.paused IS 'Set by an operator; a deployment leaves it alone.';
 
 CREATE TABLE queue.ticks (
     schedule text        NOT NULL CONSTRAINT fk_ticks_schedule REFERENCES queue.schedules (name) ON DELETE CASCADE,
     tick_at  timestamptz NOT NULL,
-    job      uuid        NOT NULL,
+    job      uuid,
     CONSTRAINT ticks_pkey PRIMARY KEY (schedule, tick_at)
 );
 COMMENT ON TABLE queue.ticks IS 'One row per schedule and tick: it makes a tick happen once, whoever asks.';
+COMMENT ON COLUMN queue.ticks.job IS 'Null: nothing was pushed, because an earlier tick''s job had not ended.';
 
 -- Days -------------------------------------------------------------------------------------------
 

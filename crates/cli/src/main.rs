@@ -55,7 +55,7 @@ enum Command {
     Jobs(jobs::Command),
     /// Show how much each queue holds
     Queues,
-    /// List, pause, resume or run schedules
+    /// List, show, edit, reset, pause, resume or run schedules
     #[command(subcommand)]
     Cron(cron::Command),
     /// Create, list or revoke API keys

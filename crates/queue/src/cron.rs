@@ -4,27 +4,31 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{GapInfo, Tz};
 
 use crate::Error;
 
 /// A parsed expression and its zone.
 ///
-/// A tick in the hour that a clock change skips happens once, right after it; a tick in the hour
-/// that a clock change repeats happens once, the first time.
+/// When a clock change skips a reading that should tick, the tick happens once, right after the
+/// skipped stretch. When it repeats a reading, what the hour field says decides:
+/// - hours by number (`3`, `2,14`) are times of the day, and tick once, the first time;
+/// - `*`, ranges and steps (`*`, `*/2`, `8-18`) are intervals, and tick both times: otherwise an
+///   expression such as `*/5 * * * *` would be silent for an hour.
 #[derive(Clone, Debug)]
 pub struct Cron {
     expression: String,
     zone: Tz,
     schedule: cron::Schedule,
+    repeats: bool,
 }
 
 impl Cron {
     /// Five fields: minute, hour, day of month, month, day of week (0 or 7 is Sunday).
     pub fn parse(expression: &str, zone: Tz) -> Result<Self, Error> {
-        let schedule = parse(expression)
+        let (schedule, repeats) = parse(expression)
             .map_err(|reason| Error::BadCron { expression: expression.to_owned(), reason })?;
-        Ok(Self { expression: expression.to_owned(), zone, schedule })
+        Ok(Self { expression: expression.to_owned(), zone, schedule, repeats })
     }
 
     pub fn expression(&self) -> &str {
@@ -35,33 +39,48 @@ impl Cron {
         self.zone
     }
 
-    /// The first tick after `at`; none when the calendar has no such day any more.
+    /// The ticks after `at`; they end when the calendar has no such day any more.
+    pub fn ticks_after(&self, at: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        std::iter::successors(self.next_after(at), |tick| self.next_after(*tick))
+    }
+
+    /// The first tick after `at`.
     ///
     /// The expression is evaluated on the wall clock, as if it never changed; each reading of it is
     /// then placed in real time.
     pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let wall = at.with_timezone(&self.zone).naive_local();
-        self.schedule
-            .after(&wall.and_utc())
-            .filter_map(|reading| self.place(reading.naive_utc()))
-            .find(|tick| *tick > at)
+        let next = self.readings_after(wall);
+        let next = next.filter_map(|reading| self.first(reading)).find(|tick| *tick > at);
+        match self.zone.from_local_datetime(&wall) {
+            LocalResult::Ambiguous(first, second) if self.repeats => {
+                let again = self.readings_after(wall - (second - first));
+                let again = again.filter_map(|reading| self.last(reading)).find(|tick| *tick > at);
+                next.into_iter().chain(again).min()
+            }
+            _ => next,
+        }
     }
 
-    fn place(&self, reading: NaiveDateTime) -> Option<DateTime<Utc>> {
-        // No zone ever skipped more than a day.
-        const LONGEST_GAP_MINUTES: i64 = 25 * 60;
-        (0..=LONGEST_GAP_MINUTES).find_map(|minutes| {
-            match self.zone.from_local_datetime(&(reading + TimeDelta::minutes(minutes))) {
-                LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => {
-                    Some(time.with_timezone(&Utc))
-                }
-                LocalResult::None => None,
-            }
-        })
+    fn readings_after(&self, wall: NaiveDateTime) -> impl Iterator<Item = NaiveDateTime> + '_ {
+        self.schedule.after(&wall.and_utc()).map(|reading| reading.naive_utc())
+    }
+
+    /// When the clock first shows `reading`, or would have if it had not been set forward.
+    fn first(&self, reading: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let shown = self.zone.from_local_datetime(&reading).earliest();
+        let shown = shown.or_else(|| GapInfo::new(&reading, &self.zone)?.end);
+        shown.map(|time| time.with_timezone(&Utc))
+    }
+
+    fn last(&self, reading: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let shown = self.zone.from_local_datetime(&reading).latest();
+        shown.map(|time| time.with_timezone(&Utc))
     }
 }
 
-fn parse(expression: &str) -> Result<cron::Schedule, String> {
+/// The schedule, and whether its hours are an interval.
+fn parse(expression: &str) -> Result<(cron::Schedule, bool), String> {
     let fields: Vec<_> = expression.split_whitespace().collect();
     let [minute, hour, day, month, weekday] = fields[..] else {
         return Err(format!("five fields are needed, {} are given", fields.len()));
@@ -75,7 +94,7 @@ fn parse(expression: &str) -> Result<cron::Schedule, String> {
     // An expression is checked against a whole cycle of leap years.
     let start = DateTime::UNIX_EPOCH + TimeDelta::days(365 * 55);
     schedule.after(&start).next().ok_or("it never ticks")?;
-    Ok(schedule)
+    Ok((schedule, hour.contains(['*', '?', '-', '/'])))
 }
 
 /// The `cron` crate counts days from 1 on Sunday; everybody else counts from 0.
@@ -110,17 +129,16 @@ fn weekday(text: &str) -> Result<usize, String> {
 }
 
 #[cfg(test)]
+mod zones;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn ticks(expression: &str, zone: Tz, from: &str, count: usize) -> Vec<String> {
         let cron = Cron::parse(expression, zone).unwrap();
-        let mut at: DateTime<Utc> = from.parse().unwrap();
-        let next = || {
-            at = cron.next_after(at)?;
-            Some(at.format("%Y-%m-%dT%H:%MZ").to_string())
-        };
-        std::iter::from_fn(next).take(count).collect()
+        let ticks = cron.ticks_after(from.parse().unwrap()).take(count);
+        ticks.map(|tick| tick.format("%Y-%m-%dT%H:%MZ").to_string()).collect()
     }
 
     #[test]
@@ -149,10 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_in_a_repeated_hour_happens_once() {
+    fn a_time_of_the_day_in_a_repeated_hour_ticks_once() {
         // In Paris 02:00 to 03:00 came twice on 26 October 2025.
         let ticks = ticks("30 2 * * *", Tz::Europe__Paris, "2025-10-25T12:00:00Z", 2);
         assert_eq!(ticks, ["2025-10-26T00:30Z", "2025-10-27T01:30Z"]);
+    }
+
+    #[test]
+    fn an_interval_ticks_through_a_repeated_hour() {
+        let from = "2025-10-26T00:00:00Z";
+        let ticks = ticks("0,30 * * * *", Tz::Europe__Paris, from, 4);
+        assert_eq!(ticks, ["00:30", "01:00", "01:30", "02:00"].map(|t| format!("2025-10-26T{t}Z")));
     }
 
     #[test]

@@ -14,9 +14,9 @@ use crate::runtime::{
     Failure, Handler, Heartbeat, Leases, Pool, Reason, Shared, Stop, Work, WorkOptions, Working,
     record, run_all,
 };
-use crate::schedule::Declared;
+use crate::schedule::{Declared, When};
 use crate::store::{self, Wanted};
-use crate::{Backoff, Clock, Cron, Error, Kinds, Outcome, Run};
+use crate::{Backoff, Clock, Error, Kinds, Outcome, Run};
 
 /// Everything that runs, and when. A kind missing here does not run.
 pub struct Fleet<C> {
@@ -56,12 +56,12 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         self
     }
 
-    /// Pushes `job` at every tick of a cron expression: minute, hour, day, month, weekday, in UTC.
-    /// An expression that does not parse is a mistake in the list itself.
-    pub fn cron<J: Job>(mut self, expression: &str, job: J) -> Self {
-        let cron = Cron::parse(expression, chrono_tz::UTC).expect("a declared schedule parses");
-        let args = serde_json::to_value(job).expect("a declared job serialises");
-        self.schedules.push(Declared { name: J::KIND, kind: J::KIND, args, cron });
+    /// Pushes `job` at every tick: of a cron expression in UTC, or [`When`] more is to be said.
+    pub fn cron<J: Job>(mut self, when: impl Into<When>, job: J) -> Self {
+        let declared = when.into().declare(job);
+        let earlier = self.schedules.iter().any(|earlier| earlier.name == declared.name);
+        assert!(!earlier, "two schedules are named {}", declared.name);
+        self.schedules.push(declared);
         self
     }
 

@@ -182,6 +182,11 @@ impl JobState {
         Self::Pruned,
     ];
 
+    /// Only an operator can make it go on.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Done | Self::Discarded | Self::Dead | Self::Cancelled | Self::Pruned)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",

@@ -90,6 +90,8 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
             "\"asleep\" is no state; there are scheduled, ready",
         ),
         (&["cron", "run", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["cron", "show", "nobody"][..], "no schedule is named \"nobody\""),
+        (&["cron", "reset", "nobody"][..], "no schedule is named \"nobody\""),
         (&["cron", "pause", "nobody"][..], "no schedule is named \"nobody\""),
         (&["keys", "create", "x", "--permission", "jobs.fly"][..], "unknown permission `jobs.fly`"),
         (&["keys", "revoke", "nobody"][..], "no key has this prefix or id"),
@@ -108,13 +110,18 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
     assert_eq!(error["error"], format!("no job has the id {nobody}"));
 }
 
+/// What `beadle schedule` does when it starts.
+async fn declare(cx: &TestContext) {
+    let fleet = workers::fleet(cx);
+    queue::schedule::declare(&cx.pool, &cx.clock, fleet.schedules()).await.unwrap();
+}
+
 #[tokio::test]
 async fn schedules_are_listed_paused_resumed_and_run() {
     let cx = database().await;
     let name = "maintenance.drop_history";
     assert_eq!(run(&cx, &["cron", "list", "--json"]).json(), json!([]), "looking declares nothing");
-    let schedules = workers::fleet(&cx);
-    queue::schedule::declare(&cx.pool, &cx.clock, schedules.schedules()).await.unwrap();
+    declare(&cx).await;
     let paused = || run(&cx, &["cron", "list", "--json"]).json()[0]["paused"].clone();
     assert_eq!(paused(), false);
     assert_eq!(run(&cx, &["cron", "pause", name]).out, format!("{name} is paused\n"));
@@ -123,6 +130,51 @@ async fn schedules_are_listed_paused_resumed_and_run() {
     let job = run(&cx, &["cron", "run", name]).out;
     let shown = run(&cx, &["jobs", "show", job.trim(), "--json"]).json();
     assert_eq!((&shown["kind"], &shown["state"]), (&json!(name), &json!("ready")));
+}
+
+#[tokio::test]
+async fn a_schedule_is_shown_edited_and_reset() {
+    let cx = database().await;
+    declare(&cx).await;
+    let name = "maintenance.drop_history";
+    let show = || run(&cx, &["cron", "show", name, "--json"]).json();
+    let declared = show();
+    assert_eq!(declared["next_ticks"].as_array().unwrap().len(), 10);
+    assert_eq!(declared["schedule"]["edited"], json!([]));
+    let edit = [
+        "cron",
+        "edit",
+        name,
+        "--cron",
+        "0 4 * * 1",
+        "--zone",
+        "Europe/Paris",
+        "--overlap",
+        "skip",
+    ];
+    let edited = run(&cx, &edit).out;
+    for part in ["on, edited", "0 4 * * 1 in Europe/Paris", "overlap  skip", "missed   latest"] {
+        assert!(edited.contains(part), "{part:?} in {edited}");
+    }
+    assert!(run(&cx, &["cron", "edit", name, "--missed", "all:5"]).ok);
+    let shown = show();
+    assert_eq!(shown["schedule"]["edited"], json!(["cron", "zone", "overlap", "missed"]));
+    assert_eq!(shown["schedule"]["missed"], "all:5");
+    assert!(run(&cx, &["cron", "reset", name]).ok);
+    assert_eq!(show(), declared);
+    for (args, reason) in [
+        (&["--missed", "all:101"][..], "all:N with N from 1 to 100"),
+        (&["--overlap", "perhaps"][..], "allow, skip or queue"),
+        (&["--zone", "Mars/Base"][..], "unknown time zone"),
+        (&["--cron", "61 * * * *"][..], "cron expression"),
+        (&["--args", "{\"a\":1}"][..], "unknown field `a`"),
+        (&["--args", "{"][..], "EOF while parsing"),
+        (&[][..], "required"),
+    ] {
+        let error = refused(&cx, &[&["cron", "edit", name], args].concat());
+        assert!(error.contains(reason), "{args:?} said {error:?}");
+    }
+    assert_eq!(show(), declared);
 }
 
 #[tokio::test]
@@ -223,9 +275,10 @@ async fn doctor_says_how_to_mend_what_is_missing() {
 #[test]
 fn help_names_every_command() {
     let help = answer(beadle(&["--help"])).out;
-    for command in
-        ["up", "serve", "work", "schedule", "migrate", "jobs", "queues", "cron", "keys", "doctor"]
-    {
+    for command in [
+        "up", "serve", "work", "schedule", "migrate", "jobs", "queues", "cron", "keys", "bench",
+        "doctor",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in {help}");
     }
 }
