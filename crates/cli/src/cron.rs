@@ -1,6 +1,5 @@
 //! `beadle cron`: the schedules.
 
-use anyhow::Context as _;
 use queue::schedule::{self, Edit, Missed, Overlap, ScheduleView};
 use serde_json::{Value, json};
 
