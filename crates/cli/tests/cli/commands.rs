@@ -113,7 +113,7 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
 /// What `beadle schedule` does when it starts.
 async fn declare(cx: &TestContext) {
     let fleet = workers::fleet(cx);
-    queue::schedule::declare(&cx.pool, &cx.clock, fleet.schedules()).await.unwrap();
+    queue::schedule::declare(&cx.pool, &queue::Clock::system(), fleet.schedules()).await.unwrap();
 }
 
 #[tokio::test]
