@@ -8,15 +8,15 @@ COMMENT ON SCHEMA queue IS 'Jobs and their history. Only crates/queue writes her
 
 CREATE TABLE queue.jobs (
     id           uuid        NOT NULL,
-    kind         text        NOT NULL CONSTRAINT ck_jobs_kind CHECK (kind ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$'),
-    queue        text        NOT NULL CONSTRAINT ck_jobs_queue CHECK (queue ~ '^[a-z][a-z0-9_]*$'),
-    args         jsonb       NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    owner        uuid,
     priority     smallint    NOT NULL DEFAULT 0 CONSTRAINT ck_jobs_priority CHECK (priority BETWEEN -100 AND 100),
     max_attempts smallint    NOT NULL CONSTRAINT ck_jobs_max_attempts CHECK (max_attempts BETWEEN 1 AND 100),
-    owner        uuid,
+    kind         text COLLATE "C" NOT NULL CONSTRAINT ck_jobs_kind CHECK (kind ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$'),
+    queue        text COLLATE "C" NOT NULL CONSTRAINT ck_jobs_queue CHECK (queue ~ '^[a-z][a-z0-9_]*$'),
+    args         jsonb       NOT NULL,
     trace        text,
     unique_key   text,
-    created_at   timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT jobs_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 COMMENT ON TABLE queue.jobs IS 'What to do. Inserted once, never updated; a day is dropped when nothing refers to it any more.';
@@ -35,18 +35,19 @@ COMMENT ON TABLE queue.jobs_default IS 'Fail-safe: jobs whose day has no partiti
 
 -- What may start ---------------------------------------------------------------------------------
 
+-- The widest columns first: every byte is written at push, and again in full pages after a checkpoint.
 CREATE TABLE queue.ready (
-    queue        text     NOT NULL,
-    priority     smallint NOT NULL,
-    seq          bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
-    job          uuid     NOT NULL,
-    attempt      smallint NOT NULL,
-    max_attempts smallint NOT NULL,
+    seq          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
     since        timestamptz NOT NULL DEFAULT now(),
+    job          uuid        NOT NULL,
+    priority     smallint    NOT NULL,
+    attempt      smallint    NOT NULL,
+    max_attempts smallint    NOT NULL,
+    queue        text COLLATE "C" NOT NULL,
     CONSTRAINT ready_pkey PRIMARY KEY (queue, priority, seq)
 );
 COMMENT ON TABLE queue.ready IS 'Jobs that may start now. A claim deletes the row, a push, retry or release inserts one.';
-COMMENT ON COLUMN queue.ready.seq IS 'Order within queue and priority.';
+COMMENT ON COLUMN queue.ready.seq IS 'Order within queue and priority. Given out after the transaction has its number: a claim relies on it to know which of them may still come.';
 COMMENT ON COLUMN queue.ready.job IS 'The job; no foreign key, because jobs are dropped by the day.';
 COMMENT ON COLUMN queue.ready.attempt IS 'The attempt that starts next, from 1.';
 COMMENT ON COLUMN queue.ready.max_attempts IS 'The last attempt it may have; an operator''s retry raises it.';
@@ -57,10 +58,10 @@ ALTER TABLE queue.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacu
 CREATE TABLE queue.scheduled (
     job          uuid        NOT NULL,
     run_at       timestamptz NOT NULL,
-    queue        text        NOT NULL,
     priority     smallint    NOT NULL,
     attempt      smallint    NOT NULL,
     max_attempts smallint    NOT NULL,
+    queue        text COLLATE "C" NOT NULL,
     CONSTRAINT scheduled_pkey PRIMARY KEY (job)
 );
 CREATE INDEX idx_scheduled_run_at ON queue.scheduled (run_at);
@@ -70,24 +71,34 @@ ALTER TABLE queue.scheduled SET (autovacuum_vacuum_scale_factor = 0, autovacuum_
 
 -- What runs --------------------------------------------------------------------------------------
 
+CREATE TABLE queue.workers (
+    id         integer     NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT workers_pkey PRIMARY KEY,
+    name       text        NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE queue.workers IS 'Processes that have ever worked. A row each, so that leases and history need not repeat the name.';
+COMMENT ON COLUMN queue.workers.name IS 'Host, process id and a random part.';
+
 CREATE TABLE queue.leases (
     token        bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT leases_pkey PRIMARY KEY,
-    worker       text        NOT NULL,
+    leased_at    timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    worker       integer     NOT NULL,
     jobs         uuid[]      NOT NULL,
     attempts     smallint[]  NOT NULL,
     max_attempts smallint[]  NOT NULL,
-    leased_at    timestamptz NOT NULL,
-    expires_at   timestamptz NOT NULL,
     CONSTRAINT ck_leases_same_length CHECK (
         cardinality(jobs) = cardinality(attempts) AND cardinality(jobs) = cardinality(max_attempts)
     )
 );
 COMMENT ON TABLE queue.leases IS 'One row per claimed batch. Whoever finds its row owns the batch; a rescue deletes the row.';
 COMMENT ON COLUMN queue.leases.token IS 'Every write for these jobs names it.';
-COMMENT ON COLUMN queue.leases.worker IS 'Which process: host, process id and a random part.';
+COMMENT ON COLUMN queue.leases.worker IS 'Which process; no foreign key, because it would lock that row for each claim.';
 COMMENT ON COLUMN queue.leases.jobs IS 'The batch. Jobs that have ended stay listed; their rows in queue.runs tell.';
 COMMENT ON COLUMN queue.leases.expires_at IS 'From then on anybody may rescue the batch. Renewed while the worker lives.';
 ALTER TABLE queue.leases SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+-- Random bits do not get smaller; trying would cost a tenth of a claim.
+ALTER TABLE queue.leases ALTER COLUMN jobs SET STORAGE EXTERNAL;
 
 CREATE TABLE queue.cancellations (
     job          uuid        NOT NULL CONSTRAINT cancellations_pkey PRIMARY KEY,
@@ -100,28 +111,47 @@ COMMENT ON TABLE queue.cancellations IS 'Running jobs that somebody asked to sto
 CREATE TABLE queue.runs (
     job        uuid        NOT NULL,
     token      bigint      NOT NULL,
-    leased_at  timestamptz NOT NULL,
-    attempt    smallint    NOT NULL,
-    outcome    text        NOT NULL CONSTRAINT ck_runs_outcome CHECK (
-        outcome IN ('done', 'failed', 'snoozed', 'released', 'lost', 'retried', 'discarded', 'dead', 'cancelled')
-    ),
     started_at timestamptz NOT NULL,
     ended_at   timestamptz NOT NULL,
-    worker     text        NOT NULL,
-    error      text,
-    CONSTRAINT runs_pkey PRIMARY KEY (job, token, leased_at),
-    CONSTRAINT ck_runs_error CHECK (outcome IN ('done', 'snoozed', 'released', 'retried', 'cancelled') OR error IS NOT NULL)
-) PARTITION BY RANGE (leased_at);
+    worker     integer,
+    attempt    smallint    NOT NULL,
+    outcome    text COLLATE "C" NOT NULL CONSTRAINT ck_runs_outcome CHECK (
+        outcome IN ('done', 'failed', 'snoozed', 'released', 'lost', 'retried', 'discarded', 'dead', 'cancelled')
+    ),
+    note       text,
+    CONSTRAINT runs_pkey PRIMARY KEY (job, token),
+    CONSTRAINT ck_runs_note CHECK (note IS NOT NULL OR outcome IN ('done', 'snoozed', 'released', 'cancelled'))
+) PARTITION BY RANGE (job);
 COMMENT ON TABLE queue.runs IS 'What happened: one row per ended attempt, and one per decision of an operator. Insert only.';
+COMMENT ON COLUMN queue.runs.job IS 'The job. History lies with the day of its job, so one partition has all of it.';
 COMMENT ON COLUMN queue.runs.token IS 'The lease it ran under. With the job it is unique, so an outcome that is reported twice is stored once.';
-COMMENT ON COLUMN queue.runs.leased_at IS 'When that lease was taken. Functionally dependent on the token; it names the partition.';
 COMMENT ON COLUMN queue.runs.outcome IS 'Final: done, discarded, dead, cancelled. The job goes on: failed, snoozed, released, lost, retried.';
-COMMENT ON COLUMN queue.runs.worker IS 'Which process ran it, or who decided.';
-COMMENT ON COLUMN queue.runs.error IS 'Why it failed, was discarded, died or was lost.';
--- What operators look for: rare among what is done.
-CREATE INDEX idx_runs_unhappy ON queue.runs (outcome, job) WHERE outcome IN ('dead', 'discarded', 'cancelled');
+COMMENT ON COLUMN queue.runs.worker IS 'Which process ran it; null for a decision of an operator.';
+COMMENT ON COLUMN queue.runs.note IS 'Why it failed, was discarded, died or was lost; of an operator''s decision, who took it.';
 CREATE TABLE queue.runs_default PARTITION OF queue.runs DEFAULT;
-COMMENT ON TABLE queue.runs_default IS 'Fail-safe: runs whose day has no partition.';
+COMMENT ON TABLE queue.runs_default IS 'Fail-safe: runs whose job''s day has no partition.';
+
+CREATE TABLE queue.dead_letters (
+    job         uuid        NOT NULL CONSTRAINT dead_letters_pkey PRIMARY KEY,
+    ended_at    timestamptz NOT NULL,
+    kind        text COLLATE "C" NOT NULL,
+    queue       text COLLATE "C" NOT NULL,
+    outcome     text COLLATE "C" NOT NULL CONSTRAINT ck_dead_letters_outcome CHECK (outcome IN ('dead', 'discarded', 'cancelled')),
+    cause       text        NOT NULL CONSTRAINT ck_dead_letters_cause CHECK (
+        cause IN ('exhausted', 'permanent', 'poison', 'lost', 'decided')
+    ),
+    fingerprint text        NOT NULL
+);
+CREATE INDEX idx_dead_letters_outcome ON queue.dead_letters (outcome, job);
+COMMENT ON TABLE queue.dead_letters IS 'Jobs that have ended without being done. A retry takes one out; the others are kept as long as their job.';
+COMMENT ON COLUMN queue.dead_letters.cause IS 'exhausted: no attempts left; permanent: no attempt can succeed; poison: undecodable, or it killed its process again and again; lost: the last attempt''s worker died; decided: by its handler or an operator.';
+COMMENT ON COLUMN queue.dead_letters.fingerprint IS 'Equal for equal errors, whatever numbers and ids they name.';
+
+CREATE TABLE queue.outputs (
+    job    uuid  NOT NULL CONSTRAINT outputs_pkey PRIMARY KEY,
+    output jsonb NOT NULL
+);
+COMMENT ON TABLE queue.outputs IS 'What jobs that are done have to say; only those that said something.';
 
 -- The clock --------------------------------------------------------------------------------------
 
@@ -187,32 +217,29 @@ CREATE FUNCTION queue.make_day(parent text, day timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog SET lock_timeout = '1s' AS $$
 DECLARE
     label    text := parent || to_char(day AT TIME ZONE 'UTC', '_YYYYMMDD');
-    past     timestamptz := day + interval '24 hours';
+    first    uuid := queue.first_id_at(day);
+    past     uuid := queue.first_id_at(day + interval '24 hours');
     occupied boolean;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('queue.make_day')) OR to_regclass('queue.' || label) IS NOT NULL THEN
         RETURN false;
     END IF;
     IF parent = 'jobs' THEN
-        occupied := EXISTS (
-            SELECT FROM queue.jobs_default WHERE id >= queue.first_id_at(day) AND id < queue.first_id_at(past)
-        );
+        occupied := EXISTS (SELECT FROM queue.jobs_default WHERE id >= first AND id < past);
     ELSE
-        occupied := EXISTS (SELECT FROM queue.runs_default WHERE leased_at >= day AND leased_at < past);
+        occupied := EXISTS (SELECT FROM queue.runs_default WHERE job >= first AND job < past);
     END IF;
     -- Rows that found no day stay where they are: moving them would hold up every push.
     IF occupied THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.%I FOR VALUES FROM (%L) TO (%L)', label, parent,
-        CASE parent WHEN 'jobs' THEN queue.first_id_at(day)::text ELSE day::text END,
-        CASE parent WHEN 'jobs' THEN queue.first_id_at(past)::text ELSE past::text END);
+    EXECUTE format('CREATE TABLE queue.%I PARTITION OF queue.%I FOR VALUES FROM (%L) TO (%L)', label, parent, first, past);
     EXECUTE format('ALTER TABLE queue.%I ENABLE ROW LEVEL SECURITY', label);
     RETURN true;
 END $$;
 COMMENT ON FUNCTION queue.make_day IS 'Makes the partition of one day; says whether it did.';
 
-SELECT queue.make_day(parent, day) FROM queue.missing_days(14);
+SELECT queue.make_day(parent, day) FROM queue.missing_days(7);
 
 -- What clients are told ---------------------------------------------------------------------------
 
@@ -231,14 +258,16 @@ COMMENT ON COLUMN queue.unique_keys.until IS 'From then on the key is free. Null
 ALTER TABLE queue.unique_keys SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 CREATE TABLE queue.kinds (
-    kind         text     NOT NULL CONSTRAINT kinds_pkey PRIMARY KEY,
-    queue        text     NOT NULL,
-    max_attempts smallint NOT NULL
+    kind         text COLLATE "C" NOT NULL CONSTRAINT kinds_pkey PRIMARY KEY,
+    queue        text COLLATE "C" NOT NULL,
+    max_attempts smallint NOT NULL,
+    max_losses   smallint NOT NULL
 );
 COMMENT ON TABLE queue.kinds IS 'Kinds that some worker has declared at its start: what may be pushed by SQL, and how.';
+COMMENT ON COLUMN queue.kinds.max_losses IS 'After so many attempts in a row that killed their worker a job is poison.';
 
 CREATE TABLE queue.queues (
-    name       text        NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
+    name       text COLLATE "C" NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
                            CONSTRAINT ck_queues_name CHECK (name ~ '^[a-z][a-z0-9_]*$'),
     paused     boolean     NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now()
@@ -247,12 +276,30 @@ COMMENT ON TABLE queue.queues IS 'Queues that were ever paused. A queue without 
 COMMENT ON COLUMN queue.queues.paused IS 'No job of it starts; those that run go on.';
 COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
 
+-- Who waits ---------------------------------------------------------------------------------------
+
+-- An idle worker holds a shared advisory lock on the name of its queue. A push that could have the
+-- lock for itself need not wake anybody: notifying all the time would make commits wait in line.
+CREATE FUNCTION queue.wake(queue text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    -- One expression, so that nothing can come between taking the lock and giving it back.
+    PERFORM pg_notify('queue_ready', queue) WHERE CASE
+        WHEN pg_try_advisory_lock(1111834948, hashtext(queue)) THEN NOT pg_advisory_unlock(1111834948, hashtext(queue))
+        ELSE true
+    END;
+END $$;
+COMMENT ON FUNCTION queue.wake IS 'Tells idle workers, if there are any, that a queue has something to do once this transaction has committed. Called after the rows are there.';
+
 -- Rights: nobody but the owner, until a later migration grants. ----------------------------------
 
 ALTER TABLE queue.jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.jobs_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.ready ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.scheduled ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.workers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.dead_letters ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.outputs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.cancellations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.runs ENABLE ROW LEVEL SECURITY;
@@ -262,4 +309,4 @@ ALTER TABLE queue.ticks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.unique_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.kinds ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.queues ENABLE ROW LEVEL SECURITY;
-REVOKE ALL ON FUNCTION queue.first_id_at, queue.missing_days, queue.make_day FROM PUBLIC;
+REVOKE ALL ON FUNCTION queue.first_id_at, queue.missing_days, queue.make_day, queue.wake FROM PUBLIC;

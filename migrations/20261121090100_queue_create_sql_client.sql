@@ -99,12 +99,12 @@ BEGIN
     at_once AS (
         INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
         SELECT queue, priority, id, 1, max_attempts FROM pushed
-        WHERE starts_at IS NULL OR starts_at <= now()
+        WHERE (starts_at IS NULL OR starts_at <= now()) AND pg_current_xact_id() IS NOT NULL
         ORDER BY position
         RETURNING queue
     )
     -- PERFORM cannot begin with WITH; nobody reads what it answers.
-    SELECT array_agg(pg_notify('queue_ready', queue)::text) INTO wanted
+    SELECT array_agg(queue.wake(queue)::text) INTO wanted
     FROM (SELECT DISTINCT queue FROM at_once) q;
     RETURN QUERY SELECT h.holder, h.until FROM unnest(holders, held_untils) AS h(holder, until);
 END $$;
@@ -212,11 +212,11 @@ LEFT JOIN (
     CROSS JOIN LATERAL unnest(leases.jobs, leases.attempts, leases.max_attempts) AS u(job, attempt, max_attempts)
     WHERE NOT EXISTS (
         SELECT FROM queue.runs
-        WHERE runs.job = u.job AND runs.token = leases.token AND runs.leased_at = leases.leased_at
+        WHERE runs.job = u.job AND runs.token = leases.token
     )
 ) l ON l.job = j.id
 LEFT JOIN LATERAL (
-    SELECT runs.outcome, runs.attempt, runs.ended_at, runs.error
+    SELECT runs.outcome, runs.attempt, runs.ended_at, CASE WHEN runs.worker IS NOT NULL THEN runs.note END AS error
     FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
 ) last ON true;
 COMMENT ON VIEW queue.job_states IS 'Every job and where it stands; its last end and error are those of its latest run.';
@@ -239,7 +239,7 @@ CREATE FUNCTION queue.unqueue(id uuid, decided_by text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     WITH job AS (
-        SELECT j.id, j.queue, j.priority FROM queue.jobs j WHERE j.id = unqueue.id
+        SELECT j.id, j.kind, j.queue, j.priority FROM queue.jobs j WHERE j.id = unqueue.id
     ),
     ready AS (
         DELETE FROM queue.ready r
@@ -258,10 +258,15 @@ BEGIN
     ),
     freed AS (
         DELETE FROM queue.unique_keys k USING taken t WHERE k.job = t.job AND k.until IS NULL
+    ),
+    recorded AS (
+        INSERT INTO queue.runs (job, token, started_at, ended_at, attempt, outcome, note)
+        SELECT job, nextval('queue.leases_token_seq'), now(), now(), attempt, 'cancelled', decided_by
+        FROM taken
     )
-    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker)
-    SELECT job, nextval('queue.leases_token_seq'), now(), attempt, 'cancelled', now(), now(), decided_by
-    FROM taken;
+    INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
+    SELECT job, now(), j.kind, j.queue, 'cancelled', 'decided', '' FROM taken t JOIN job j ON j.id = t.job
+    ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END $$;
 COMMENT ON FUNCTION queue.unqueue IS 'Takes a job that has not started out of its list, and records the decision; says whether it was there.';
@@ -314,13 +319,14 @@ BEGIN
         END IF;
         held_by := NULL;
     END IF;
-    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker)
-    VALUES (job.id, nextval('queue.leases_token_seq'), now(), tried, 'retried', now(), now(), decided_by);
+    DELETE FROM queue.dead_letters d WHERE d.job = retry.id;
+    INSERT INTO queue.runs (job, token, started_at, ended_at, attempt, outcome, note)
+    VALUES (job.id, nextval('queue.leases_token_seq'), now(), now(), tried, 'retried', decided_by);
     -- A request to stop that came too late for the earlier attempts.
     DELETE FROM queue.cancellations c WHERE c.job = retry.id;
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
     VALUES (job.queue, job.priority, job.id, tried + 1, tried + job.max_attempts);
-    PERFORM pg_notify('queue_ready', job.queue);
+    PERFORM queue.wake(job.queue);
     result := 'now';
 END $$;
 COMMENT ON FUNCTION queue.retry IS 'Makes a dead, discarded or cancelled job ready again, with its number of attempts on top of those it had: now; not, with its state; key_taken, with the job that holds its key; no_such_job.';
@@ -337,7 +343,7 @@ CREATE FUNCTION queue.resume(queue text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
 BEGIN ATOMIC
     UPDATE queue.queues SET paused = false, changed_at = now() WHERE name = resume.queue AND paused;
-    SELECT pg_notify('queue_ready', resume.queue);
+    SELECT queue.wake(resume.queue);
 END;
 COMMENT ON FUNCTION queue.resume IS 'Lets jobs of a paused queue start again.';
 
@@ -362,8 +368,11 @@ WHERE s.state <> 'pruned';
 COMMENT ON VIEW util.job_queue IS 'Jobs under the names of the platform''s schema; a queue there is a kind here.';
 
 CREATE VIEW util.job_runs WITH (security_invoker = true) AS
-SELECT job AS job_id, attempt, worker, started_at, ended_at AS finished_at, outcome, error, ended_at - started_at AS duration
-FROM queue.runs;
+SELECT
+    r.job AS job_id, r.attempt, coalesce(w.name, r.note) AS worker, r.started_at, r.ended_at AS finished_at, r.outcome,
+    CASE WHEN r.worker IS NOT NULL THEN r.note END AS error, r.ended_at - r.started_at AS duration
+FROM queue.runs r
+LEFT JOIN queue.workers w ON w.id = r.worker;
 COMMENT ON VIEW util.job_runs IS 'Ended runs under the names of the platform''s schema.';
 
 CREATE FUNCTION util.enqueue(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use context::Context;
-use queue::{Backoff, Job, Outcome, Run, history};
+use queue::{Job, Outcome, Retry, Run, history};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -17,10 +17,9 @@ pub struct DropHistory {}
 
 impl Job for DropHistory {
     const KIND: &'static str = "maintenance.drop_history";
-    const MAX_ATTEMPTS: i16 = 5;
+    const RETRY: Retry = Retry::DATABASE;
     const TIMEOUT: Duration = Duration::from_secs(600);
     // A day that is locked is free a little later; the next tick comes tomorrow anyway.
-    const BACKOFF: Backoff = Backoff { first: Duration::from_secs(30), ..Backoff::DEFAULT };
 }
 
 pub async fn drop_history(_: DropHistory, cx: Context, _run: Run) -> anyhow::Result<Outcome> {

@@ -1,25 +1,54 @@
 -- queue.claim
 -- Takes up to `free` jobs of each queue, in order, under one new lease.
-WITH wanted AS (
-    SELECT * FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
+--
+-- Above its marks a queue is searched in stretches ($6 to $9): each starts after a priority and a
+-- seq and ends before a priority. Rows that others took lie below the marks and are not walked over.
+--
+-- Whoever gets the turn of a queue deletes without locking first: half the writing. Whoever does
+-- not looks further up and passes over what is locked. DELETE decides who has a job, either way.
+WITH wanted AS MATERIALIZED (
+    SELECT queue, free, pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
+    FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
     WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND q.paused)
+),
+stretches AS MATERIALIZED (
+    SELECT * FROM unnest($6::text[], $7::smallint[], $8::bigint[], $9::smallint[])
+        AS s(queue, priority, seq, before_priority)
 ),
 picked AS MATERIALIZED (
     SELECT r.row_id
     FROM wanted w
     CROSS JOIN LATERAL (
-        SELECT ctid AS row_id
-        FROM queue.ready
-        WHERE queue = w.queue
-        ORDER BY priority, seq
+        SELECT found.row_id
+        FROM stretches s
+        CROSS JOIN LATERAL (
+            SELECT * FROM (
+                SELECT ctid AS row_id
+                FROM queue.ready
+                WHERE w.alone AND queue = w.queue
+                    AND (priority, seq) > (s.priority, s.seq) AND priority < s.before_priority
+                ORDER BY priority, seq
+                LIMIT w.free
+            ) in_turn
+            UNION ALL
+            SELECT * FROM (
+                SELECT ctid AS row_id
+                FROM queue.ready
+                WHERE NOT w.alone AND queue = w.queue
+                    AND (priority, seq) > (s.priority, s.seq + $10) AND priority < s.before_priority
+                ORDER BY priority, seq
+                LIMIT w.free
+                FOR UPDATE SKIP LOCKED
+            ) out_of_turn
+        ) found
+        WHERE s.queue = w.queue
         LIMIT w.free
-        FOR UPDATE SKIP LOCKED
     ) r
 ),
 taken AS (
     DELETE FROM queue.ready
     WHERE ctid = ANY (ARRAY(SELECT row_id FROM picked))
-    RETURNING job, attempt, max_attempts, priority, seq
+    RETURNING job, attempt, max_attempts, priority, seq, queue
 ),
 lease AS (
     INSERT INTO queue.leases (worker, jobs, attempts, max_attempts, leased_at, expires_at)
@@ -31,18 +60,26 @@ lease AS (
     RETURNING token
 )
 SELECT
-    l.token AS "token!",
-    t.attempt AS "attempt!",
-    t.max_attempts AS "max_attempts!",
-    j.id AS "id!",
-    j.kind AS "kind!",
-    j.queue AS "queue!",
-    j.priority AS "priority!",
-    j.args AS "args!: Json<Box<RawValue>>",
-    j.trace,
-    j.unique_key IS NOT NULL AS "keyed!",
-    EXISTS (SELECT FROM queue.cancellations c WHERE c.job = j.id) AS "cancelled!"
-FROM lease l
-CROSS JOIN taken t
-JOIN queue.jobs j ON j.id = t.job
-ORDER BY t.priority, t.seq
+    pg_snapshot_xmin(s.snapshot)::text::bigint AS "xmin!",
+    pg_snapshot_xmax(s.snapshot)::text::bigint AS "xmax!",
+    s.in_turn AS "in_turn!",
+    s.out_of_turn AS "out_of_turn!",
+    c.*
+FROM (
+    SELECT
+        pg_current_snapshot() AS snapshot,
+        ARRAY(SELECT queue FROM wanted WHERE alone) AS in_turn,
+        ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS out_of_turn
+) s
+LEFT JOIN (
+    SELECT
+        l.token AS "token?", t.seq AS "seq?", t.priority AS "priority?", t.attempt AS "attempt?",
+        t.max_attempts AS "max_attempts?", t.queue AS "queue?", j.id AS "id?", j.kind AS "kind?",
+        j.args AS "args?: Json<Box<RawValue>>", j.owner, j.trace,
+        j.unique_key IS NOT NULL AS "keyed?",
+        j.id IN (SELECT job FROM queue.cancellations) AS "cancelled?"
+    FROM lease l
+    CROSS JOIN taken t
+    JOIN queue.jobs j ON j.id = t.job
+) c ON true
+ORDER BY c."priority?", c."seq?"

@@ -1,66 +1,80 @@
 -- queue.finish
 -- Records how attempts ended and puts back what is to run again, where the lease is still there.
 -- The lock keeps a rescue out until the transaction ends; once a rescue was first, the row is gone.
-WITH ended AS (
-    SELECT *
-    FROM unnest(
-        $2::bigint[], $3::uuid[], $4::text[], $5::smallint[], $6::smallint[], $7::smallint[],
-        $8::text[], $9::text[], $10::float8[], $11::float8[]
-    ) AS e(
-        token, job, queue, priority, attempt, max_attempts,
-        outcome, error, ran_seconds, again_seconds
-    )
-),
-alive AS MATERIALIZED (
-    SELECT token, worker, leased_at FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
+--
+-- $2 to $7 have an entry for each attempt. What only few of them need comes apart, and costs the
+-- others nothing: $10 to $16 run again, $17 and $18 hold a key, $19 and $20 were asked to stop,
+-- $21 to $26 go to the dead letters, $27 to $29 have something to say.
+WITH alive AS MATERIALIZED (
+    SELECT token, worker FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
 ),
 recorded AS (
-    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker, error)
+    INSERT INTO queue.runs (job, token, started_at, ended_at, worker, attempt, outcome, note)
     SELECT
-        e.job, e.token, a.leased_at, e.attempt, e.outcome,
+        e.job, e.token,
         coalesce($1, clock_timestamp()) - make_interval(secs => e.ran_seconds),
-        coalesce($1, clock_timestamp()), a.worker, e.error
-    FROM ended e
+        coalesce($1, clock_timestamp()), a.worker, e.attempt, e.outcome, e.note
+    FROM unnest($2::bigint[], $3::uuid[], $4::smallint[], $5::text[], $6::text[], $7::float8[])
+        AS e(token, job, attempt, outcome, note, ran_seconds)
     JOIN alive a USING (token)
     -- The same report again: the connection broke before the first answer arrived.
-    ON CONFLICT DO NOTHING
-    RETURNING job, token
+    WHERE NOT $9 OR NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = e.job AND r.token = e.token)
+    RETURNING job, token, ended_at, outcome
 ),
 again AS (
-    SELECT
-        e.job, e.queue, e.priority, e.max_attempts, e.again_seconds,
-        CASE WHEN e.outcome = 'failed' THEN e.attempt + 1 ELSE e.attempt END AS attempt
-    FROM recorded
-    JOIN ended e USING (job, token)
-    WHERE e.again_seconds IS NOT NULL
+    SELECT a.*
+    FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::smallint[], $14::smallint[], $15::smallint[], $16::float8[])
+        AS a(job, token, queue, priority, attempt, max_attempts, seconds)
+    JOIN recorded USING (job, token)
 ),
 later AS (
     INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-    SELECT job, coalesce($1, now()) + make_interval(secs => again_seconds), queue, priority, attempt, max_attempts
+    SELECT job, coalesce($1, now()) + make_interval(secs => seconds), queue, priority, attempt, max_attempts
     FROM again
-    WHERE again_seconds > 0
+    WHERE seconds > 0
 ),
 at_once AS (
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, job, attempt, max_attempts FROM again WHERE again_seconds = 0
+    SELECT queue, priority, job, attempt, max_attempts FROM again WHERE seconds = 0
+    RETURNING queue
+),
+freed AS (
+    DELETE FROM queue.unique_keys k
+    USING unnest($17::uuid[], $18::bigint[]) AS f(job, token)
+    JOIN recorded USING (job, token)
+    WHERE k.job = f.job AND k.until IS NULL
 ),
 stopped AS (
     DELETE FROM queue.cancellations c
-    USING recorded r
-    JOIN ended e USING (job, token)
-    WHERE c.job = r.job AND e.again_seconds IS NULL
+    USING unnest($19::uuid[], $20::bigint[]) AS s(job, token)
+    JOIN recorded USING (job, token)
+    WHERE c.job = s.job
 ),
-freed AS (
-    -- $13 names those that have ended for good and whose claim said that they hold a key: others
-    -- cost nothing here.
-    DELETE FROM queue.unique_keys k
-    USING recorded r
-    WHERE k.job = ANY ($13::uuid[]) AND k.job = r.job AND k.until IS NULL
+buried AS (
+    INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
+    SELECT d.job, r.ended_at, d.kind, d.queue, r.outcome, d.cause, d.fingerprint
+    FROM unnest($21::uuid[], $22::bigint[], $23::text[], $24::text[], $25::text[], $26::text[])
+        AS d(job, token, kind, queue, cause, fingerprint)
+    JOIN recorded r USING (job, token)
+    ON CONFLICT (job) DO UPDATE
+    SET ended_at = excluded.ended_at, outcome = excluded.outcome, cause = excluded.cause,
+        fingerprint = excluded.fingerprint
+),
+said AS (
+    INSERT INTO queue.outputs (job, output)
+    SELECT o.job, o.output
+    FROM unnest($27::uuid[], $28::bigint[], $29::jsonb[]) AS o(job, token, output)
+    JOIN recorded USING (job, token)
+    ON CONFLICT (job) DO UPDATE SET output = excluded.output
 ),
 closed AS (
-    DELETE FROM queue.leases WHERE token = ANY ($12::bigint[])
+    DELETE FROM queue.leases WHERE token = ANY ($8::bigint[])
+),
+told AS (
+    SELECT queue.wake(queue) FROM (SELECT DISTINCT queue FROM at_once) q
 )
 SELECT
-    a.token AS "token!",
-    (SELECT count(*) FROM recorded r WHERE r.token = a.token) AS "recorded!"
+    a.token AS "token!", count(r.token) AS "recorded!", (SELECT count(*) FROM told) AS "queues!"
 FROM alive a
+LEFT JOIN recorded r USING (token)
+GROUP BY a.token

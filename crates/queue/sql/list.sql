@@ -8,7 +8,7 @@ running AS MATERIALIZED (
     FROM queue.leases l
     CROSS JOIN LATERAL unnest(l.jobs, l.attempts) AS u(job, attempt)
     WHERE NOT EXISTS (
-        SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = l.token AND r.leased_at = l.leased_at
+        SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = l.token
     )
 ),
 standing AS (
@@ -28,7 +28,7 @@ standing AS (
     LEFT JOIN running l ON l.job = j.id
     LEFT JOIN ready r ON r.job = j.id
     LEFT JOIN LATERAL (
-        SELECT runs.attempt, runs.outcome, runs.error
+        SELECT runs.attempt, runs.outcome, CASE WHEN runs.worker IS NOT NULL THEN runs.note END AS error
         FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
     ) last ON true
     WHERE ($2::text IS NULL OR j.queue = $2) AND ($3::text IS NULL OR j.kind = $3)

@@ -7,7 +7,7 @@ WITH candidates AS (
     UNION
     SELECT u.job FROM queue.leases l CROSS JOIN LATERAL unnest(l.jobs) AS u(job) WHERE $1 = 'running'
     UNION
-    SELECT job FROM queue.runs WHERE outcome IN ('dead', 'discarded', 'cancelled') AND outcome = $1
+    SELECT job FROM queue.dead_letters WHERE outcome = $1
 ),
 standing AS (
     SELECT
@@ -29,12 +29,12 @@ standing AS (
         FROM queue.leases x
         CROSS JOIN LATERAL unnest(x.jobs, x.attempts) AS u(job, attempt)
         WHERE j.id = ANY (x.jobs) AND u.job = j.id AND NOT EXISTS (
-            SELECT FROM queue.runs WHERE runs.job = j.id AND runs.token = x.token AND runs.leased_at = x.leased_at
+            SELECT FROM queue.runs WHERE runs.job = j.id AND runs.token = x.token
         )
         LIMIT 1
     ) l ON true
     LEFT JOIN LATERAL (
-        SELECT runs.attempt, runs.outcome, runs.error
+        SELECT runs.attempt, runs.outcome, CASE WHEN runs.worker IS NOT NULL THEN runs.note END AS error
         FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
     ) last ON true
     WHERE ($2::text IS NULL OR j.queue = $2) AND ($3::text IS NULL OR j.kind = $3)

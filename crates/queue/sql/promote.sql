@@ -19,6 +19,6 @@ ready AS (
     RETURNING queue
 ),
 told AS (
-    SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM ready) q
+    SELECT queue.wake(queue) FROM (SELECT DISTINCT queue FROM ready) q
 )
 SELECT (SELECT count(*) FROM moved) AS "moved!", (SELECT count(*) FROM told) AS "queues!"

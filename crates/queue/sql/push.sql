@@ -24,9 +24,15 @@ at_once AS (
     -- In the order of the call: `seq` is what a queue starts by.
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
     SELECT queue, priority, id, 1, max_attempts FROM timed
-    WHERE starts_at IS NULL OR starts_at <= now()
+    WHERE (starts_at IS NULL OR starts_at <= now())
+        -- The transaction has its number before a row has its seq: see queue.ready.
+        AND pg_current_xact_id() IS NOT NULL
     ORDER BY position
     RETURNING queue
 )
--- One notification a queue and transaction: Postgres drops repeated ones.
+-- As queue.wake does, without a call.
 SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM at_once) q
+WHERE CASE
+    WHEN pg_try_advisory_lock(1111834948, hashtext(queue)) THEN NOT pg_advisory_unlock(1111834948, hashtext(queue))
+    ELSE true
+END

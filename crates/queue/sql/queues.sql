@@ -11,22 +11,18 @@ running AS (
     FROM queue.leases l
     CROSS JOIN LATERAL unnest(l.jobs) AS u(job)
     JOIN queue.jobs j ON j.id = u.job
-    WHERE NOT EXISTS (
-        SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = l.token AND r.leased_at = l.leased_at
-    )
+    WHERE NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = l.token)
     GROUP BY j.queue
 ),
 dead AS (
-    SELECT j.queue, count(*) AS dead
-    FROM queue.runs d
-    JOIN queue.jobs j ON j.id = d.job
-    WHERE d.outcome = 'dead' AND NOT EXISTS (
-        SELECT FROM queue.runs r WHERE r.job = d.job AND r.token > d.token
-    )
-    GROUP BY j.queue
+    SELECT queue, count(*) AS dead FROM queue.dead_letters WHERE outcome = 'dead' GROUP BY queue
+),
+paused AS (
+    SELECT name AS queue, paused FROM queue.queues WHERE paused
 )
 SELECT
     queue AS "name!",
+    coalesce(paused, false) AS "paused!",
     coalesce(ready, 0) AS "ready!",
     coalesce(scheduled, 0) AS "scheduled!",
     coalesce(running, 0) AS "running!",
@@ -36,4 +32,5 @@ FROM ready
 FULL JOIN scheduled USING (queue)
 FULL JOIN running USING (queue)
 FULL JOIN dead USING (queue)
+FULL JOIN paused USING (queue)
 ORDER BY queue

@@ -2,41 +2,71 @@
 -- Takes the locked leases away and starts again what had not ended. It runs after queue.expired
 -- in the same transaction, with a snapshot of its own: that is what lets it see every run that
 -- was recorded before the lock was had.
+--
+-- A job is poison when its worker died under it time and again. A worker that holds leases now was
+-- cut off for a while and is no evidence.
 WITH gone AS (
     DELETE FROM queue.leases WHERE token = ANY ($2) RETURNING *
 ),
 lost AS (
-    SELECT g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.queue, j.priority
+    SELECT
+        g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority,
+        coalesce(k.max_losses, $3) AS max_losses, before.killed + 1 AS killed
     FROM gone g
     CROSS JOIN LATERAL unnest(g.jobs, g.attempts, g.max_attempts) AS u(job, attempt, max_attempts)
     JOIN queue.jobs j ON j.id = u.job
-    WHERE NOT EXISTS (
-        SELECT FROM queue.runs r
-        WHERE r.job = u.job AND r.token = g.token AND r.leased_at = g.leased_at
-    )
+    LEFT JOIN queue.kinds k ON k.kind = j.kind
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE r.outcome = 'lost' AND NOT EXISTS (
+            SELECT FROM queue.leases l WHERE l.worker = r.worker AND l.expires_at >= coalesce($1, now())
+        )) AS killed
+        FROM (
+            SELECT runs.outcome, runs.worker FROM queue.runs
+            WHERE runs.job = u.job ORDER BY runs.token DESC LIMIT coalesce(k.max_losses, $3) - 1
+        ) r
+    ) before
+    WHERE NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = u.job AND r.token = g.token)
+),
+judged AS (
+    SELECT *, CASE
+        WHEN killed >= max_losses THEN 'poison' WHEN attempt >= max_attempts THEN 'lost'
+    END AS cause
+    FROM lost
 ),
 recorded AS (
-    INSERT INTO queue.runs (job, token, leased_at, attempt, outcome, started_at, ended_at, worker, error)
+    INSERT INTO queue.runs (job, token, started_at, ended_at, worker, attempt, outcome, note)
     SELECT
-        job, token, leased_at, attempt,
-        CASE WHEN attempt < max_attempts THEN 'lost' ELSE 'dead' END,
-        leased_at, coalesce($1, clock_timestamp()), worker, 'its worker stopped answering'
-    FROM lost
+        job, token, leased_at, coalesce($1, clock_timestamp()), worker, attempt,
+        CASE WHEN cause IS NULL THEN 'lost' ELSE 'dead' END,
+        CASE cause
+            WHEN 'poison' THEN 'its worker died with it ' || killed || ' times in a row'
+            ELSE 'its worker stopped answering'
+        END
+    FROM judged
 ),
 again AS (
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, job, attempt + 1, max_attempts FROM lost WHERE attempt < max_attempts
+    SELECT queue, priority, job, attempt + 1, max_attempts FROM judged WHERE cause IS NULL
     RETURNING queue
 ),
+buried AS (
+    INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
+    SELECT job, coalesce($1, clock_timestamp()), kind, queue, 'dead', cause, 'its worker stopped answering'
+    FROM judged WHERE cause IS NOT NULL
+    ON CONFLICT (job) DO NOTHING
+),
 stopped AS (
-    DELETE FROM queue.cancellations c USING lost l WHERE c.job = l.job AND l.attempt >= l.max_attempts
+    DELETE FROM queue.cancellations c USING judged l WHERE c.job = l.job AND l.cause IS NOT NULL
 ),
 freed AS (
     DELETE FROM queue.unique_keys k
-    USING lost l
-    WHERE k.job = l.job AND k.until IS NULL AND l.attempt >= l.max_attempts
+    USING judged l
+    WHERE k.job = l.job AND k.until IS NULL AND l.cause IS NOT NULL
 ),
 told AS (
-    SELECT pg_notify('queue_ready', queue) FROM (SELECT DISTINCT queue FROM again) q
+    SELECT queue.wake(queue) FROM (SELECT DISTINCT queue FROM again) q
 )
-SELECT (SELECT count(*) FROM lost) AS "lost!", (SELECT count(*) FROM told) AS "queues!"
+SELECT
+    (SELECT count(*) FROM judged) AS "lost!",
+    (SELECT count(*) FROM judged WHERE cause = 'poison') AS "poison!",
+    (SELECT count(*) FROM told) AS "queues!"

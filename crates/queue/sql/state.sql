@@ -14,6 +14,7 @@ SELECT
         WHEN r.attempt IS NOT NULL THEN 'ready'
         ELSE 'pruned'
     END AS "state!",
+    (SELECT output FROM queue.outputs WHERE job = j.id) AS output,
     coalesce(history.runs, '[]') AS "runs!: Json<Vec<RunView>>"
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id
@@ -26,7 +27,7 @@ LEFT JOIN LATERAL (
     CROSS JOIN LATERAL unnest(leases.jobs, leases.attempts) AS u(job, attempt)
     WHERE j.id = ANY (leases.jobs) AND u.job = j.id AND NOT EXISTS (
         SELECT FROM queue.runs
-        WHERE runs.job = j.id AND runs.token = leases.token AND runs.leased_at = leases.leased_at
+        WHERE runs.job = j.id AND runs.token = leases.token
     )
     LIMIT 1
 ) l ON s.job IS NULL
@@ -40,10 +41,12 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(
         jsonb_build_object(
-            'attempt', attempt, 'outcome', outcome, 'started_at', started_at, 'ended_at', ended_at,
-            'worker', worker, 'error', error
-        ) ORDER BY token
+            'attempt', newest.attempt, 'outcome', newest.outcome,
+            'started_at', newest.started_at, 'ended_at', newest.ended_at,
+            'worker', coalesce(w.name, newest.note), 'error', CASE WHEN newest.worker IS NOT NULL THEN newest.note END
+        ) ORDER BY newest.token
     ) AS runs
     FROM (SELECT * FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT $2) newest
+    LEFT JOIN queue.workers w ON w.id = newest.worker
 ) history ON true
 WHERE j.id = $1

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OnceCell, mpsc};
 
 use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
-    Failure, Handler, Heartbeat, Leases, Pool, Reason, Shared, Stop, Work, WorkOptions, Working,
+    Failure, Handler, Heartbeat, Leases, Marks, Pool, Route, Shared, WorkOptions, Working, prepare,
     record, run_all,
 };
 use crate::schedule::{Declared, When};
 use crate::store::{self, Wanted};
-use crate::{Backoff, Clock, Error, Kinds, Outcome, Run};
+use crate::{Clock, Error, Kind, Kinds, Outcome, Run};
 
 /// Everything that runs, and when. A kind missing here does not run.
 pub struct Fleet<C> {
@@ -80,7 +80,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
 
     /// Starts to work; see [`Working`] for how it ends.
     pub fn start(&self, options: WorkOptions) -> Working {
-        Working::start(self.shared(engine_pool(&self.pool), options), self.handlers())
+        Working::start(self.shared(engine_pool(&self.pool, &options), options), self.handlers())
     }
 
     /// Runs what is due, and what that makes due at once, in the caller's task; for tests.
@@ -113,28 +113,20 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
         let mut wanted = Wanted::default();
         for pool in &shared.options.pools {
-            wanted.queues.push(pool.queue.clone());
-            wanted.free.push(pool.concurrency as i32);
+            wanted.add(&pool.queue, pool.concurrency, &Marks::default().stretches(true));
         }
         let lease = shared.options.lease.as_secs_f64();
-        let jobs = store::claim(&self.pool, now, &wanted, &shared.worker, lease).await?;
+        let worker = shared.number().await?;
+        let jobs = store::claim(&self.pool, now, &wanted, worker, lease).await?.jobs;
         let count = jobs.len();
         let (work_in, work_out) = mpsc::channel(count.max(1));
         let (ended_in, mut ended_out) = mpsc::channel(count.max(1));
-        for job in jobs {
-            let stop = Stop::default();
-            if job.cancelled {
-                stop.ask(Reason::Cancelled);
-            }
-            shared.leases.add(job.token, job.id, stop.clone());
-            let (handler, timeout, backoff) = handlers.of(&job.kind);
-            let run = Run::new(job, backoff, self.clock.clone(), stop);
-            let work = Work { run, handler, timeout, slot: None };
+        for work in prepare(shared, handlers, jobs) {
             let sent = work_in.send(work).await.is_ok();
             debug_assert!(sent, "the channel has room for all and its receiver lives below");
         }
         drop(work_in);
-        run_all(shared.worker.clone(), work_out, ended_in).await;
+        run_all(shared.name.clone(), work_out, ended_in).await;
         let mut batch = Vec::new();
         while let Some(ended) = ended_out.recv().await {
             drained.count(ended.outcome());
@@ -150,17 +142,24 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         Shared {
             pool,
             clock: self.clock.clone(),
-            worker: worker_name(),
+            name: worker_name(),
+            number: OnceCell::new(),
             options,
             leases: Leases::default(),
             wake: Notify::new(),
             freed: Notify::new(),
+            hears: AtomicBool::new(false),
             heartbeat: Heartbeat::new(),
         }
     }
 
     fn handlers(&self) -> Handlers {
-        Handlers { kinds: self.kinds.clone(), by_kind: Arc::new(self.handlers.clone()) }
+        let route = |kind: &Kind| {
+            let handler = self.handlers.get(kind.name)?.clone();
+            Some((kind.name, Arc::new(Route::new(kind, handler))))
+        };
+        let by_kind = self.kinds.iter().filter_map(route).collect();
+        Handlers { kinds: self.kinds.clone(), by_kind: Arc::new(by_kind) }
     }
 }
 
@@ -183,39 +182,38 @@ impl Drained {
 #[derive(Clone)]
 pub(crate) struct Handlers {
     pub kinds: Kinds,
-    by_kind: Arc<HashMap<&'static str, Handler>>,
+    by_kind: Arc<HashMap<&'static str, Arc<Route>>>,
 }
 
 impl Handlers {
     /// A kind nobody here knows waits for a process that does.
-    pub fn of(&self, kind: &str) -> (Handler, Duration, Backoff) {
-        match (self.by_kind.get(kind), self.kinds.get(kind)) {
-            (Some(handler), Some(kind)) => (handler.clone(), kind.timeout, kind.backoff),
-            _ => {
-                let kind = kind.to_owned();
-                let unknown: Handler = Arc::new(move |_| {
-                    let failure = Failure::UnknownKind(kind.clone());
-                    Box::pin(async move { Err(failure) })
-                });
-                (unknown, Duration::from_secs(1), Backoff::DEFAULT)
-            }
-        }
+    pub fn of(&self, kind: &str) -> Arc<Route> {
+        self.by_kind.get(kind).cloned().unwrap_or_else(|| Arc::new(Route::unknown(kind)))
     }
 }
 
 /// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
 const ENGINE_CONNECTIONS: u32 = 6;
 
+/// Planning a claim anew takes longer than running it, and a plan that was made while the lists were
+/// empty would read them from end to end for ever. So plans are kept, and have to use the indexes.
+pub const PLANNING: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_mergejoin = off; SET jit = off";
+
 /// Connections that handlers cannot take away from the engine.
-fn engine_pool(pool: &PgPool) -> PgPool {
+fn engine_pool(pool: &PgPool, options: &WorkOptions) -> PgPool {
+    let pooled = options.pooled;
     PgPoolOptions::new()
         .max_connections(ENGINE_CONNECTIONS)
         .acquire_timeout(pool.options().get_acquire_timeout())
-        .after_connect(|connection, _| {
-            // A plan that was made while the lists were empty reads them from end to end; kept for
-            // all executions, it would do so when they are full.
-            let set = connection.execute("SET plan_cache_mode = force_custom_plan");
-            Box::pin(async move { set.await.map(drop) })
+        .after_connect(move |connection, _| {
+            let set = (!pooled).then(|| connection.execute(PLANNING));
+            Box::pin(async move {
+                match set {
+                    Some(set) => set.await.map(drop),
+                    None => Ok(()),
+                }
+            })
         })
         .connect_lazy_with((*pool.connect_options()).clone())
 }

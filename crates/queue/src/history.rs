@@ -17,7 +17,7 @@ pub struct Dropped {
 }
 
 /// Days that always exist ahead of time; a worker makes them every hour.
-const DAYS_AHEAD: i32 = 14;
+const DAYS_AHEAD: i32 = 7;
 /// Rows deleted in one statement.
 const MAX_DELETE: i64 = 10_000;
 /// A drop waits this long for pushes and claims to let it in, and they wait behind it.
@@ -51,6 +51,7 @@ pub async fn make_days(pool: &PgPool, clock: &Clock) -> Result<usize, Error> {
 
 /// Drops history that is older than `retention`: first runs, then jobs that nothing refers to.
 ///
+/// A day of runs stays until the last of them is old enough.
 /// A day of jobs stays as long as one of them is waiting, running or has history; one straggler
 /// keeps its day.
 pub async fn drop_older(
@@ -69,8 +70,10 @@ pub async fn drop_older(
     .await?;
     let mut dropped = Dropped::default();
     for day in days(pool, "runs", horizon).await? {
-        drop_day(pool, &day).await?;
-        dropped.days_of_runs += 1;
+        if !has_run_since(pool, &day, horizon).await? {
+            drop_day(pool, &day).await?;
+            dropped.days_of_runs += 1;
+        }
     }
     dropped.rows += delete_runs(pool, horizon).await?;
     for day in days(pool, "jobs", horizon).await? {
@@ -83,6 +86,7 @@ pub async fn drop_older(
     dropped.rows += delete_ticks(pool, horizon).await?;
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
+    dropped.rows += delete_orphans(pool).await?;
     Ok(dropped)
 }
 
@@ -129,6 +133,26 @@ async fn drop_day(pool: &PgPool, day: &Day) -> sqlx::Result<()> {
     tx.commit().await
 }
 
+/// History lies with the day of its job, and a job may run long after it was pushed.
+async fn has_run_since(
+    pool: &PgPool,
+    day: &Day,
+    horizon: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- queue.has_run_since
+        SELECT EXISTS (
+            SELECT FROM queue.runs
+            WHERE job >= queue.first_id_at($1) AND job < queue.first_id_at($2) AND ended_at >= $3
+        ) AS "has_run_since!""#,
+        day.start,
+        day.end,
+        horizon,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 async fn is_referred_to(pool: &PgPool, day: &Day) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- queue.is_referred_to
@@ -155,7 +179,7 @@ async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64>
             "-- queue.delete_runs
             DELETE FROM queue.runs_default
             WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM queue.runs_default WHERE leased_at < $1 LIMIT $2
+                SELECT ctid FROM queue.runs_default WHERE ended_at < $1 LIMIT $2
             ))",
             horizon,
             MAX_DELETE,
@@ -222,6 +246,23 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
     .execute(pool)
     .await?;
     Ok(deleted.rows_affected())
+}
+
+/// Dead letters and outputs of jobs that were dropped.
+async fn delete_orphans(pool: &PgPool) -> sqlx::Result<u64> {
+    let letters = sqlx::query!(
+        "-- queue.delete_dead_letters
+        DELETE FROM queue.dead_letters d WHERE NOT EXISTS (SELECT FROM queue.jobs WHERE id = d.job)"
+    )
+    .execute(pool)
+    .await?;
+    let outputs = sqlx::query!(
+        "-- queue.delete_outputs
+        DELETE FROM queue.outputs o WHERE NOT EXISTS (SELECT FROM queue.jobs WHERE id = o.job)"
+    )
+    .execute(pool)
+    .await?;
+    Ok(letters.rows_affected() + outputs.rows_affected())
 }
 
 /// Keys whose time is over, or whose job was dropped.

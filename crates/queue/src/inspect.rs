@@ -44,6 +44,8 @@ pub struct JobView {
     pub run_at: Option<DateTime<Utc>>,
     pub owner: Option<Uuid>,
     pub trace_id: Option<String>,
+    /// What it had to say when it was done.
+    pub output: Option<Value>,
     /// Oldest first.
     pub runs: Vec<RunView>,
 }
@@ -84,6 +86,7 @@ pub struct Filter {
 #[derive(Clone, Debug, Serialize)]
 pub struct QueueView {
     pub name: String,
+    pub paused: bool,
     pub ready: i64,
     pub scheduled: i64,
     pub running: i64,
@@ -94,7 +97,7 @@ pub struct QueueView {
 impl QueueView {
     pub fn empty(name: &str) -> Self {
         let name = name.to_owned();
-        Self { name, ready: 0, scheduled: 0, running: 0, dead: 0, oldest_ready_seconds: None }
+        Self { name, paused: false, ready: 0, scheduled: 0, running: 0, dead: 0, oldest_ready_seconds: None }
     }
 }
 
@@ -120,6 +123,7 @@ pub async fn job(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<JobVi
         run_at: row.run_at,
         owner: row.owner,
         trace_id: row.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id()),
+        output: row.output,
         runs: row.runs.0,
     }))
 }

@@ -1,5 +1,6 @@
 //! What a job is, and how it may end.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,12 +9,12 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// `<queue>.<order>`, stored with every job. Renaming it strands the jobs already queued.
     const KIND: &'static str;
-    /// After this many failed attempts a job is dead.
-    const MAX_ATTEMPTS: i16 = 10;
+    /// How often a failed run is tried again, and when.
+    const RETRY: Retry = Retry::DEFAULT;
     /// A run that takes longer is stopped, and counts as failed.
     const TIMEOUT: Duration = Duration::from_secs(60);
-    /// How long to wait before the next attempt.
-    const BACKOFF: Backoff = Backoff::DEFAULT;
+    /// After so many attempts in a row that took their process along a job is poison, and dead.
+    const MAX_LOSSES: i16 = 2;
 }
 
 /// How a run ended when nothing went wrong. An error is retried; this is a decision.
@@ -26,6 +27,62 @@ pub enum Outcome {
     Discard(String),
 }
 
+/// A failure that no further attempt can mend: the job is dead at once, and stays re-drivable.
+///
+/// A handler returns it like any other error: `Err(Permanent::because("no such account").into())`,
+/// or `call().map_err(Permanent::new)?`. Context may be added to it.
+#[derive(Debug)]
+pub struct Permanent(Box<dyn std::error::Error + Send + Sync>);
+
+impl Permanent {
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self(reason.into().into())
+    }
+}
+
+impl fmt::Display for Permanent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Permanent {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// How often a failed run is tried again, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// After this many failed attempts a job is dead.
+    pub attempts: i16,
+    pub backoff: Backoff,
+}
+
+impl Retry {
+    pub const DEFAULT: Self = Self::new(10, Backoff::DEFAULT);
+    /// Calls of other people's services.
+    pub const EXTERNAL: Self = Self::new(8, Backoff::seconds(10, 2.0, 3600));
+    /// Webhooks that came in: their sender has already been told that all is well.
+    pub const WEBHOOK: Self = Self::new(12, Backoff::seconds(5, 2.0, 6 * 3600));
+    /// Transcoding, and other work that is dear to repeat.
+    pub const MEDIA: Self = Self::new(4, Backoff::seconds(60, 3.0, 3600));
+    /// What moves money: a person looks after the third time.
+    pub const MONEY: Self = Self::new(3, Backoff::seconds(60, 4.0, 3600));
+    /// Work on our own tables, that the next tick of the clock would do again.
+    pub const DATABASE: Self = Self::new(5, Backoff::seconds(30, 2.0, 3600));
+    pub const NONE: Self = Self::new(1, Backoff::DEFAULT);
+
+    pub const fn new(attempts: i16, backoff: Backoff) -> Self {
+        Self { attempts, backoff }
+    }
+}
+
 /// The waits between attempts: each is `factor` times the one before, up to `cap`.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
@@ -35,14 +92,17 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    pub const DEFAULT: Self =
-        Self { first: Duration::from_secs(5), factor: 2.0, cap: Duration::from_secs(3600) };
+    pub const DEFAULT: Self = Self::seconds(5, 2.0, 3600);
 
     /// No wait is longer, whatever a kind says.
     const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// Up to this share is added at random, so that jobs that failed together do not return together.
     const JITTER: f64 = 0.25;
+
+    pub const fn seconds(first: u64, factor: f64, cap: u64) -> Self {
+        Self { first: Duration::from_secs(first), factor, cap: Duration::from_secs(cap) }
+    }
 
     /// The wait after attempt number `attempt`, which counts from 1.
     pub fn after(&self, attempt: i16) -> Duration {

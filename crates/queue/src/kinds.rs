@@ -16,6 +16,7 @@ pub struct Kind {
     pub name: &'static str,
     pub queue: &'static str,
     pub max_attempts: i16,
+    pub max_losses: i16,
     pub timeout: Duration,
     pub(crate) backoff: Backoff,
     decodes: fn(&str) -> Result<(), String>,
@@ -74,9 +75,10 @@ impl Kinds {
         let kind = Kind {
             name: J::KIND,
             queue: queue_of(J::KIND),
-            max_attempts: J::MAX_ATTEMPTS,
+            max_attempts: J::RETRY.attempts,
+            max_losses: J::MAX_LOSSES,
             timeout: J::TIMEOUT,
-            backoff: J::BACKOFF,
+            backoff: J::RETRY.backoff,
             decodes: |args| decode::<J>(args).map(drop),
         };
         let earlier = Arc::make_mut(&mut self.0).insert(J::KIND, kind);

@@ -21,8 +21,8 @@ mod trace;
 pub use clock::Clock;
 pub use cron::Cron;
 pub use error::Error;
-pub use fleet::{Drained, Fleet};
-pub use job::{Backoff, Job, Outcome};
+pub use fleet::{Drained, Fleet, PLANNING};
+pub use job::{Backoff, Job, Outcome, Permanent, Retry};
 pub use kinds::{Kind, Kinds, Refused};
 pub use operate::{Cancelled, Retried, cancel, pause, resume, retry};
 pub use push::{

@@ -104,7 +104,7 @@ impl Push {
     /// The job as its kind says; options follow.
     pub fn of<J: Job>(job: J) -> Self {
         let args = serde_json::to_string(&job).map_err(|error| error.to_string());
-        Self::new(Cow::Borrowed(J::KIND), args, J::MAX_ATTEMPTS)
+        Self::new(Cow::Borrowed(J::KIND), args, J::RETRY.attempts)
     }
 
     pub(crate) fn new(

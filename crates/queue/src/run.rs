@@ -3,12 +3,17 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use sqlx::postgres::PgTransaction;
 use uuid::Uuid;
 
 use crate::runtime::{Ending, Stop};
 use crate::store::{self, Endings, Leased};
-use crate::{Backoff, Clock, Error, Outcome};
+use crate::{Backoff, Clock, Error, Outcome, Trace};
+
+/// Larger results belong in object storage, with their key in the output.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// This attempt: who it is, whether it should stop, and its exactly-once ending.
 #[derive(Clone, Debug)]
@@ -23,12 +28,14 @@ struct Inner {
     started: Instant,
     /// What the handler recorded in a transaction of its own.
     finished_in: OnceLock<&'static str>,
+    output: OnceLock<Box<RawValue>>,
 }
 
 impl Run {
     pub(crate) fn new(leased: Leased, backoff: Backoff, clock: Clock, stop: Stop) -> Self {
-        let (started, finished_in) = (Instant::now(), OnceLock::new());
-        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in }))
+        let (finished_in, output) = (OnceLock::new(), OnceLock::new());
+        let started = Instant::now();
+        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in, output }))
     }
 
     /// The job's id: the same on every attempt, so it makes a good idempotency key.
@@ -68,12 +75,33 @@ impl Run {
         let ending = Ending::of(outcome);
         self.0.finished_in.get_or_init(|| ending.name());
         let mut endings = Endings::default();
-        endings.add(self.leased(), &ending, self.elapsed());
+        endings.add(self, &ending, self.elapsed());
         let accepted = store::finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
         match accepted.as_slice() {
             [lease] if lease.recorded == 1 => Ok(()),
             _ => Err(Error::LeaseLost),
         }
+    }
+
+    /// What the job has to say when it is done; kept as long as the job. The first call counts.
+    pub fn output(&self, output: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(output).map_err(|error| Error::BadOutput(error.to_string()))?;
+        if text.len() > MAX_OUTPUT_BYTES {
+            return Err(Error::TooLarge { bytes: text.len(), limit: MAX_OUTPUT_BYTES });
+        }
+        let text = RawValue::from_string(text).map_err(|error| Error::BadOutput(error.to_string()))?;
+        self.0.output.get_or_init(|| text);
+        Ok(())
+    }
+
+    pub(crate) fn stored_output(&self) -> Option<Box<RawValue>> {
+        self.0.output.get().cloned()
+    }
+
+    /// The trace it belongs to: of whoever pushed it, or one of its own that is the same on every attempt.
+    pub(crate) fn trace(&self) -> Trace {
+        let given = self.0.leased.trace.as_deref().and_then(Trace::parse);
+        given.unwrap_or_else(|| Trace::of_job(self.0.leased.id))
     }
 
     pub(crate) fn leased(&self) -> &Leased {

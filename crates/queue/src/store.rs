@@ -7,6 +7,7 @@ use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::push::{Held, Hold, MAX_ARGS_BYTES, Placed, Push, Pushed, Unique};
+use crate::runtime::{Snapshot, Stretch};
 use crate::{Error, Kinds};
 
 /// Jobs on their way in, a column each.
@@ -128,16 +129,19 @@ pub(crate) async fn declare_kinds(pool: &PgPool, kinds: &Kinds) -> sqlx::Result<
     let names: Vec<_> = kinds.iter().map(|kind| kind.name.to_owned()).collect();
     let queues: Vec<_> = kinds.iter().map(|kind| kind.queue.to_owned()).collect();
     let max_attempts: Vec<_> = kinds.iter().map(|kind| kind.max_attempts).collect();
+    let max_losses: Vec<_> = kinds.iter().map(|kind| kind.max_losses).collect();
     sqlx::query!(
         "-- queue.declare_kinds
-        INSERT INTO queue.kinds AS k (kind, queue, max_attempts)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[])
+        INSERT INTO queue.kinds AS k (kind, queue, max_attempts, max_losses)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[])
         ON CONFLICT (kind) DO UPDATE
-        SET queue = excluded.queue, max_attempts = excluded.max_attempts
-        WHERE (k.queue, k.max_attempts) IS DISTINCT FROM (excluded.queue, excluded.max_attempts)",
+        SET queue = excluded.queue, max_attempts = excluded.max_attempts, max_losses = excluded.max_losses
+        WHERE (k.queue, k.max_attempts, k.max_losses)
+            IS DISTINCT FROM (excluded.queue, excluded.max_attempts, excluded.max_losses)",
         &names,
         &queues,
         &max_attempts,
+        &max_losses,
     )
     .execute(pool)
     .await?;
@@ -152,9 +156,11 @@ pub(crate) struct Leased {
     pub kind: String,
     pub queue: String,
     pub priority: i16,
+    pub seq: i64,
     pub attempt: i16,
     pub max_attempts: i16,
     pub args: Json<Box<RawValue>>,
+    pub owner: Option<Uuid>,
     pub trace: Option<String>,
     /// It holds a key that is freed when it has ended.
     pub keyed: bool,
@@ -162,50 +168,176 @@ pub(crate) struct Leased {
     pub cancelled: bool,
 }
 
-/// How many jobs of which queue a worker could start.
-#[derive(Default)]
+/// How many jobs of which queue a worker could start, and where to look for them.
+#[derive(Debug, Default)]
 pub(crate) struct Wanted {
     pub queues: Vec<String>,
     pub free: Vec<i32>,
+    pub from_safe: bool,
+    /// The queue of each stretch.
+    stretch_queues: Vec<String>,
+    priorities: Vec<i16>,
+    seqs: Vec<i64>,
+    before_priorities: Vec<i16>,
 }
+
+impl Wanted {
+    pub fn add(&mut self, queue: &str, free: usize, stretches: &[Stretch]) {
+        self.queues.push(queue.to_owned());
+        self.free.push(i32::try_from(free).unwrap_or(i32::MAX));
+        for stretch in stretches {
+            self.stretch_queues.push(queue.to_owned());
+            self.priorities.push(stretch.priority);
+            self.seqs.push(stretch.seq);
+            self.before_priorities.push(stretch.before_priority);
+        }
+    }
+}
+
+/// What a claim has brought.
+pub(crate) struct Claimed {
+    pub jobs: Vec<Leased>,
+    pub snapshot: Snapshot,
+    /// Queues in which nobody else claimed at the same time.
+    pub in_turn: Vec<String>,
+    /// Queues in which somebody else did. Queues that are paused are in neither.
+    pub out_of_turn: Vec<String>,
+}
+
+/// So far ahead looks a claim that comes while another is at the head of the queue.
+const OUT_OF_TURN: i64 = 1000;
 
 pub(crate) async fn claim(
     executor: impl PgExecutor<'_>,
     now: Option<DateTime<Utc>>,
     wanted: &Wanted,
-    worker: &str,
+    worker: i32,
     lease_seconds: f64,
-) -> sqlx::Result<Vec<Leased>> {
-    sqlx::query_file_as!(
-        Leased,
+) -> sqlx::Result<Claimed> {
+    let rows = sqlx::query_file!(
         "sql/claim.sql",
         now,
         &wanted.queues,
         &wanted.free,
         worker,
-        lease_seconds
+        lease_seconds,
+        &wanted.stretch_queues,
+        &wanted.priorities,
+        &wanted.seqs,
+        &wanted.before_priorities,
+        OUT_OF_TURN,
     )
     .fetch_all(executor)
+    .await?;
+    let mut claimed = Claimed {
+        jobs: Vec::with_capacity(rows.len()),
+        snapshot: Snapshot { xmin: 0, xmax: 0 },
+        in_turn: Vec::new(),
+        out_of_turn: Vec::new(),
+    };
+    for row in rows {
+        if claimed.snapshot.xmax == 0 {
+            claimed.snapshot = Snapshot { xmin: row.xmin, xmax: row.xmax };
+            (claimed.in_turn, claimed.out_of_turn) = (row.in_turn, row.out_of_turn);
+        }
+        // A claim that found nothing answers one row without a job.
+        let leased = (|| {
+            Some(Leased {
+                token: row.token?,
+                id: row.id?,
+                kind: row.kind?,
+                queue: row.queue?,
+                priority: row.priority?,
+                seq: row.seq?,
+                attempt: row.attempt?,
+                max_attempts: row.max_attempts?,
+                args: row.args?,
+                owner: row.owner,
+                trace: row.trace,
+                keyed: row.keyed?,
+                cancelled: row.cancelled?,
+            })
+        })();
+        claimed.jobs.extend(leased);
+    }
+    Ok(claimed)
+}
+
+/// Enters a process into the list of workers; answers its number.
+pub(crate) async fn enter_worker(pool: &PgPool, name: &str) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "-- queue.enter_worker
+        INSERT INTO queue.workers (name) VALUES ($1) RETURNING id",
+        name
+    )
+    .fetch_one(pool)
     .await
 }
 
-/// Ended attempts on their way into history, a column each.
+/// Ended attempts on their way into history, a column each. What only few of them need has columns
+/// of its own, with an entry for these few.
 #[derive(Default)]
 pub(crate) struct Endings {
     pub tokens: Vec<i64>,
     pub jobs: Vec<Uuid>,
-    pub queues: Vec<String>,
-    pub priorities: Vec<i16>,
     pub attempts: Vec<i16>,
-    pub max_attempts: Vec<i16>,
-    pub outcomes: Vec<String>,
-    pub errors: Vec<Option<String>>,
+    pub outcomes: Vec<&'static str>,
+    pub notes: Vec<Option<String>>,
     pub ran_seconds: Vec<f64>,
-    pub again_seconds: Vec<Option<f64>>,
-    /// Those of the jobs that have ended for good and hold a key.
-    pub keyed: Vec<Uuid>,
     /// Leases whose jobs have all ended.
     pub closed: Vec<i64>,
+    /// Some of it may be recorded already.
+    pub repeated: bool,
+    pub again: Again,
+    /// Those that have ended for good and hold a key.
+    pub keyed: Few,
+    /// Those that were asked to stop.
+    pub stopped: Few,
+    pub buried: Buried,
+    pub outputs: Outputs,
+}
+
+/// Some of the attempts: job and token.
+#[derive(Default)]
+pub(crate) struct Few {
+    pub jobs: Vec<Uuid>,
+    pub tokens: Vec<i64>,
+}
+
+impl Few {
+    pub fn add(&mut self, leased: &Leased) {
+        self.jobs.push(leased.id);
+        self.tokens.push(leased.token);
+    }
+}
+
+/// Jobs that run again.
+#[derive(Default)]
+pub(crate) struct Again {
+    pub which: Few,
+    pub queues: Vec<String>,
+    pub priorities: Vec<i16>,
+    /// The next one.
+    pub attempts: Vec<i16>,
+    pub max_attempts: Vec<i16>,
+    pub seconds: Vec<f64>,
+}
+
+/// Jobs that have ended without being done.
+#[derive(Default)]
+pub(crate) struct Buried {
+    pub which: Few,
+    pub kinds: Vec<String>,
+    pub queues: Vec<String>,
+    pub causes: Vec<&'static str>,
+    pub fingerprints: Vec<String>,
+}
+
+/// What jobs that are done have to say.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    pub which: Few,
+    pub outputs: Vec<Json<Box<RawValue>>>,
 }
 
 /// A lease that was still there, and how many of the endings it let through.
@@ -219,25 +351,42 @@ pub(crate) async fn finish(
     now: Option<DateTime<Utc>>,
     endings: &Endings,
 ) -> sqlx::Result<Vec<Accepted>> {
-    sqlx::query_file_as!(
-        Accepted,
+    let Endings { again, keyed, stopped, buried, outputs, .. } = endings;
+    let rows = sqlx::query_file!(
         "sql/finish.sql",
         now,
         &endings.tokens,
         &endings.jobs,
-        &endings.queues,
-        &endings.priorities,
         &endings.attempts,
-        &endings.max_attempts,
-        &endings.outcomes,
-        &endings.errors as _,
+        &endings.outcomes as _,
+        &endings.notes as _,
         &endings.ran_seconds,
-        &endings.again_seconds as _,
         &endings.closed,
-        &endings.keyed,
+        endings.repeated,
+        &again.which.jobs,
+        &again.which.tokens,
+        &again.queues,
+        &again.priorities,
+        &again.attempts,
+        &again.max_attempts,
+        &again.seconds,
+        &keyed.jobs,
+        &keyed.tokens,
+        &stopped.jobs,
+        &stopped.tokens,
+        &buried.which.jobs,
+        &buried.which.tokens,
+        &buried.kinds,
+        &buried.queues,
+        &buried.causes as _,
+        &buried.fingerprints,
+        &outputs.which.jobs,
+        &outputs.which.tokens,
+        &outputs.outputs as _,
     )
     .fetch_all(executor)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| Accepted { token: row.token, recorded: row.recorded }).collect())
 }
 
 /// Extends leases; answers those that are still there.
@@ -276,7 +425,12 @@ pub(crate) struct Rescued {
     pub leases: usize,
     /// Jobs of these leases that had not ended.
     pub jobs: i64,
+    /// Those of them that have killed their worker too often.
+    pub poison: i64,
 }
+
+/// Attempts in a row that a job of a kind nobody has declared may take its worker along.
+const MAX_LOSSES: i16 = 2;
 
 /// Starts again what dead workers left behind, unless the database itself started less than
 /// `grace_seconds` ago.
@@ -293,7 +447,21 @@ pub(crate) async fn rescue(
     if expired.is_empty() {
         return Ok(Rescued::default());
     }
-    let jobs = sqlx::query_file!("sql/rescue.sql", now, &expired).fetch_one(&mut *tx).await?.lost;
+    let rescued = sqlx::query_file!("sql/rescue.sql", now, &expired, MAX_LOSSES)
+        .fetch_one(&mut *tx)
+        .await?;
     tx.commit().await?;
-    Ok(Rescued { leases: expired.len(), jobs })
+    Ok(Rescued { leases: expired.len(), jobs: rescued.lost, poison: rescued.poison })
+}
+
+/// What a worker that nobody has woken finds to do.
+pub(crate) struct Look {
+    /// Somebody has not renewed a lease.
+    pub expired: bool,
+    /// Until the next scheduled job is due.
+    pub due_in_seconds: Option<f64>,
+}
+
+pub(crate) async fn look(pool: &PgPool, now: Option<DateTime<Utc>>) -> sqlx::Result<Look> {
+    sqlx::query_file_as!(Look, "sql/look.sql", now).fetch_one(pool).await
 }

@@ -27,6 +27,12 @@ impl Trace {
         }
     }
 
+    /// The trace of a job that nobody's trace has led to.
+    pub(crate) fn of_job(job: uuid::Uuid) -> Self {
+        let (trace, span) = (job.as_u128(), job.as_u64_pair().1);
+        Self { trace_id: TraceId::from(trace), span_id: SpanId::from(span), sampled: true }
+    }
+
     /// Reads a `traceparent` header. Anything malformed is nobody's trace.
     pub fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.trim().splitn(5, '-');

@@ -26,7 +26,7 @@ pub struct Greet {
 
 impl Job for Greet {
     const KIND: &'static str = "demo.greet";
-    const MAX_ATTEMPTS: i16 = 3;
+    const RETRY: queue::Retry = queue::Retry::new(3, queue::Backoff::DEFAULT);
 }
 
 async fn greet(job: Greet, _cx: (), _run: Run) -> anyhow::Result<Outcome> {

@@ -93,7 +93,7 @@ impl Database {
     /// A connection with the engine's own settings, outside of any pool.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         let mut connection = self.options.connect().await.context("connect")?;
-        sqlx::raw_sql("SET plan_cache_mode = force_custom_plan").execute(&mut connection).await?;
+        sqlx::raw_sql(queue::PLANNING).execute(&mut connection).await?;
         Ok(connection)
     }
 

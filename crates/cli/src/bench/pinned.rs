@@ -147,15 +147,17 @@ async fn phase(
 /// Times the engine's own claim, for one job, and finishes what it got.
 async fn probe(mut connection: PgConnection, over: CancellationToken) -> anyhow::Result<Histogram> {
     let mut claims = Histogram::default();
+    let mut above = 0;
     let mut ticks = interval(PROBE_EVERY);
     // A slow claim is not made up for by a burst of others.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !over.is_cancelled() {
         ticks.tick().await;
         let asked = Instant::now();
-        let jobs = raw::claim(&mut connection, 1).await?;
+        let jobs = raw::claim(&mut connection, 1, above).await?;
         claims.add(asked.elapsed());
         if !jobs.is_empty() {
+            above = jobs.last();
             raw::finish(&mut connection, jobs).await?;
         }
     }

@@ -13,57 +13,116 @@ use super::job::{DoNothing, QUEUE};
 const CLAIM: &str = include_str!("../../../queue/sql/claim.sql");
 const FINISH: &str = include_str!("../../../queue/sql/finish.sql");
 const INSERT: &str = include_str!("raw_insert.sql");
-const WORKER: &str = "bench:raw";
+/// History names a worker by a number that nobody else has.
+const NO_WORKER: i32 = -1;
+/// As the engine has it.
+const OUT_OF_TURN: i64 = 1000;
 /// Nobody rescues what a measurement holds.
 const LEASE_SECONDS: f64 = 600.0;
 
-/// What a finish needs to know of a claimed job.
+/// What a finish needs to know of a claimed job. A claim that found nothing answers one row of nulls.
 #[derive(sqlx::FromRow)]
-pub struct Claimed {
-    #[sqlx(rename = "token!")]
-    token: i64,
-    #[sqlx(rename = "id!")]
-    id: Uuid,
-    #[sqlx(rename = "queue!")]
-    queue: String,
-    #[sqlx(rename = "priority!")]
-    priority: i16,
-    #[sqlx(rename = "attempt!")]
-    attempt: i16,
-    #[sqlx(rename = "max_attempts!")]
-    max_attempts: i16,
+struct Row {
+    #[sqlx(rename = "token?")]
+    token: Option<i64>,
+    #[sqlx(rename = "id?")]
+    id: Option<Uuid>,
+    #[sqlx(rename = "seq?")]
+    seq: Option<i64>,
+    #[sqlx(rename = "attempt?")]
+    attempt: Option<i16>,
 }
 
-pub async fn claim(executor: impl PgExecutor<'_>, batch: usize) -> sqlx::Result<Vec<Claimed>> {
-    sqlx::query_as(CLAIM)
+/// Jobs of one claim.
+#[derive(Default)]
+pub struct Claimed {
+    token: i64,
+    ids: Vec<Uuid>,
+    attempts: Vec<i16>,
+    /// The `seq` of the last of them.
+    last: i64,
+}
+
+impl Claimed {
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// Claims above a `seq`: as the engine does, once it knows that nothing is left below.
+pub async fn claim(
+    executor: impl PgExecutor<'_>,
+    batch: usize,
+    above: i64,
+) -> sqlx::Result<Claimed> {
+    let rows: Vec<Row> = sqlx::query_as(CLAIM)
         .bind(None::<DateTime<Utc>>)
         .bind(vec![QUEUE])
         .bind(vec![batch as i32])
-        .bind(WORKER)
+        .bind(NO_WORKER)
         .bind(LEASE_SECONDS)
+        .bind(vec![QUEUE])
+        .bind(vec![0i16])
+        .bind(vec![above])
+        .bind(vec![1i16])
+        .bind(OUT_OF_TURN)
         .fetch_all(executor)
-        .await
+        .await?;
+    let mut claimed = Claimed { last: above, ..Claimed::default() };
+    for row in rows {
+        let (Some(token), Some(id), Some(seq), Some(attempt)) =
+            (row.token, row.id, row.seq, row.attempt)
+        else {
+            continue;
+        };
+        claimed.token = token;
+        claimed.ids.push(id);
+        claimed.attempts.push(attempt);
+        claimed.last = seq;
+    }
+    Ok(claimed)
 }
 
 /// Records that all of one claim are done, and closes its lease.
-pub async fn finish(executor: impl PgExecutor<'_>, jobs: Vec<Claimed>) -> sqlx::Result<()> {
-    let count = jobs.len();
-    let column = |of: fn(&Claimed) -> i16| jobs.iter().map(of).collect::<Vec<_>>();
-    let closed: Vec<_> = jobs.first().map(|job| job.token).into_iter().collect();
+pub async fn finish(executor: impl PgExecutor<'_>, jobs: Claimed) -> sqlx::Result<()> {
+    let count = jobs.ids.len();
+    let (no_ids, no_tokens) = (Vec::<Uuid>::new(), Vec::<i64>::new());
+    let (no_texts, no_smalls) = (Vec::<String>::new(), Vec::<i16>::new());
     sqlx::query(FINISH)
         .bind(None::<DateTime<Utc>>)
-        .bind(jobs.iter().map(|job| job.token).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.id).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.queue.as_str()).collect::<Vec<_>>())
-        .bind(column(|job| job.priority))
-        .bind(column(|job| job.attempt))
-        .bind(column(|job| job.max_attempts))
+        .bind(vec![jobs.token; count])
+        .bind(jobs.ids)
+        .bind(jobs.attempts)
         .bind(vec!["done"; count])
         .bind(vec![None::<String>; count])
         .bind(vec![0.0; count])
-        .bind(vec![None::<f64>; count])
-        .bind(closed)
-        .bind(Vec::<uuid::Uuid>::new())
+        .bind(vec![jobs.token])
+        .bind(false)
+        // Nothing runs again, holds a key, was stopped, died or has anything to say.
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(&no_texts)
+        .bind(&no_smalls)
+        .bind(&no_smalls)
+        .bind(&no_smalls)
+        .bind(Vec::<f64>::new())
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(&no_texts)
+        .bind(&no_texts)
+        .bind(&no_texts)
+        .bind(&no_texts)
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(Vec::<Json<()>>::new())
         .execute(executor)
         .await?;
     Ok(())
@@ -83,13 +142,20 @@ pub async fn drain(database: &Database, connections: usize, batch: usize) -> any
 }
 
 async fn drain_one(mut connection: PgConnection, batch: usize) -> sqlx::Result<()> {
-    loop {
-        let jobs = claim(&mut connection, batch).await?;
+    let mut above = 0;
+    let mut found_nothing = 0;
+    // Out of turn, a claim may find nothing though the other leaves something.
+    while found_nothing < 2 {
+        let from = if found_nothing == 0 { above } else { 0 };
+        let jobs = claim(&mut connection, batch, from).await?;
         if jobs.is_empty() {
-            return Ok(());
+            found_nothing += 1;
+            continue;
         }
+        (found_nothing, above) = (0, jobs.last);
         finish(&mut connection, jobs).await?;
     }
+    Ok(())
 }
 
 /// The rows of these pushes, and no notification: an idle worker finds them by looking.

@@ -81,7 +81,9 @@ pub(crate) async fn record(shared: &Shared, batch: &[Ended]) {
 async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
     let mut endings = Endings::default();
     for ended in batch {
-        endings.add(ended.run.leased(), &ended.ending, ended.ran);
+        endings.add(&ended.run, &ended.ending, ended.ran);
+        // Its handler's transaction may have recorded it.
+        endings.repeated |= ended.run.finished_in_transaction().is_some();
     }
     let ended: Vec<(i64, Uuid)> =
         endings.tokens.iter().copied().zip(endings.jobs.iter().copied()).collect();
@@ -91,9 +93,13 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
         match store::finish(&shared.pool, shared.clock.for_database(), &endings).await {
             Ok(accepted) => {
                 shared.leases.strike(&ended);
-                count_stale(batch, &accepted);
+                if !endings.repeated {
+                    count_stale(batch, &accepted);
+                }
                 return Ok(());
             }
+            // It was recorded while nobody looked: now it is seen.
+            Err(error) if is_repetition(&error) && !endings.repeated => {}
             Err(error) if is_refusal(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, jobs = batch.len(), "outcomes cannot be recorded yet");
@@ -101,14 +107,20 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
                 wait = (wait * 2).min(MAX_RETRY);
             }
         }
+        endings.repeated = true;
     }
 }
 
+fn is_repetition(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
 /// Whether a value is what the database minds: data exceptions and violated constraints. Anything
-/// else may pass.
+/// else may pass, also a repetition that has not committed yet.
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    !is_repetition(error)
+        && code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// A stale writer changes nothing; operators should see that there was one.
@@ -116,7 +128,7 @@ fn count_stale(batch: &[Ended], accepted: &[Accepted]) {
     for ended in batch {
         let leased = ended.run.leased();
         let alive = accepted.iter().any(|lease| lease.token == leased.token);
-        if !alive && ended.run.finished_in_transaction().is_none() {
+        if !alive {
             tracing::warn!(job_id = %leased.id, "an outcome came after its lease was lost");
             metrics::counter!("beadle_runs_stale_total", "kind" => leased.kind.clone())
                 .increment(1);

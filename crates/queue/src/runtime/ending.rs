@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::types::Json;
+
 use super::Reason;
 use crate::store::{Endings, Leased};
 use crate::{Outcome, Run};
@@ -35,13 +37,35 @@ pub(crate) enum Ending {
         error: String,
         again: Duration,
     },
-    /// Never again: attempts are used up, or no attempt can succeed.
+    /// Never again.
     Dead {
         error: String,
+        cause: Cause,
     },
     Cancelled,
     /// Back to the list, as if it had not been started.
     Released,
+}
+
+/// Why a job is dead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cause {
+    /// It was the last attempt.
+    Exhausted,
+    /// No attempt can succeed, says its handler.
+    Permanent,
+    /// No handler can read it.
+    Poison,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exhausted => "exhausted",
+            Self::Permanent => "permanent",
+            Self::Poison => "poison",
+        }
+    }
 }
 
 /// What Postgres can add to a time; a handler may ask for more.
@@ -71,7 +95,7 @@ impl Ending {
     /// A failed attempt: again after its wait, unless it was the last.
     pub fn failure(run: &Run, error: String) -> Self {
         if run.is_last_attempt() {
-            Self::Dead { error }
+            Self::Dead { error, cause: Cause::Exhausted }
         } else {
             Self::Failed { error, again: run.backoff().after(run.attempt()) }
         }
@@ -91,7 +115,7 @@ impl Ending {
 
     fn error(&self) -> Option<&str> {
         match self {
-            Self::Discarded(error) | Self::Failed { error, .. } | Self::Dead { error } => {
+            Self::Discarded(error) | Self::Failed { error, .. } | Self::Dead { error, .. } => {
                 Some(error)
             }
             Self::Snoozed { why, .. } => why.as_deref(),
@@ -112,21 +136,70 @@ impl Ending {
 }
 
 impl Endings {
-    pub fn add(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+    pub fn add(&mut self, run: &Run, ending: &Ending, ran: Duration) {
+        let leased = run.leased();
+        self.put(leased, ending, ran);
+        if let (Ending::Done, Some(output)) = (ending, run.stored_output()) {
+            self.outputs.which.add(leased);
+            self.outputs.outputs.push(Json(output));
+        }
+        if run.stop().reason() == Some(Reason::Cancelled) && ending.again().is_none() {
+            self.stopped.add(leased);
+        }
+    }
+
+    /// Jobs that go back without having run.
+    pub fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
         self.tokens.push(leased.token);
         self.jobs.push(leased.id);
-        self.queues.push(leased.queue.clone());
-        self.priorities.push(leased.priority);
         self.attempts.push(leased.attempt);
-        self.max_attempts.push(leased.max_attempts);
-        self.outcomes.push(ending.name().to_owned());
-        self.errors.push(ending.error().map(storable));
+        self.outcomes.push(ending.name());
+        self.notes.push(ending.error().map(storable));
         self.ran_seconds.push(ran.as_secs_f64());
-        if leased.keyed && ending.again().is_none() {
-            self.keyed.push(leased.id);
+        if let Some(after) = ending.again() {
+            let failed = matches!(ending, Ending::Failed { .. });
+            self.again.which.add(leased);
+            self.again.queues.push(leased.queue.clone());
+            self.again.priorities.push(leased.priority);
+            self.again.attempts.push(leased.attempt + i16::from(failed));
+            self.again.max_attempts.push(leased.max_attempts);
+            self.again.seconds.push(after.as_secs_f64());
+            return;
         }
-        self.again_seconds.push(ending.again().map(|after| after.as_secs_f64()));
+        if leased.keyed {
+            self.keyed.add(leased);
+        }
+        let cause = match ending {
+            Ending::Dead { cause, .. } => cause.name(),
+            Ending::Discarded(_) | Ending::Cancelled => "decided",
+            _ => return,
+        };
+        self.buried.which.add(leased);
+        self.buried.kinds.push(leased.kind.clone());
+        self.buried.queues.push(leased.queue.clone());
+        self.buried.causes.push(cause);
+        self.buried.fingerprints.push(fingerprint(ending.error().unwrap_or_default()));
     }
+}
+
+/// The same for errors that differ only in numbers and ids, and still readable.
+fn fingerprint(error: &str) -> String {
+    const MAX_BYTES: usize = 200;
+    let line = error.lines().next().unwrap_or_default();
+    let mut fingerprint = String::new();
+    for word in line.split_inclusive(|c: char| !c.is_alphanumeric()) {
+        let end = word.len() - word.chars().next_back().filter(|c| !c.is_alphanumeric()).map_or(0, char::len_utf8);
+        let (word, tail) = word.split_at(end);
+        // Numbers, ids, hashes: words that have a digit in them.
+        let varies = word.chars().any(|c| c.is_ascii_digit());
+        fingerprint.push_str(if varies { "#" } else { word });
+        fingerprint.push_str(tail);
+        if fingerprint.len() > MAX_BYTES {
+            break;
+        }
+    }
+    let fingerprint = fingerprint.replace('\0', "\u{fffd}");
+    fingerprint[..fingerprint.floor_char_boundary(MAX_BYTES)].to_owned()
 }
 
 /// Cuts at a character's edge; Postgres takes no zero bytes in text.
@@ -138,6 +211,18 @@ fn storable(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_that_differ_in_numbers_and_ids_have_one_fingerprint() {
+        let of = |user: &str, seconds: u32| {
+            fingerprint(&format!("user {user}: no answer after {seconds} s\nat line 3"))
+        };
+        let one = of("0199a3b2-7c1d-7e6f-8a9b-0c1d2e3f4a5b", 30);
+        assert_eq!(one, of("0299b3b2-7c1d-7e6f-8a9b-0c1d2e3f4a50", 7));
+        assert_eq!(one, "user #-#-#-#-#: no answer after # s");
+        assert_ne!(one, fingerprint("user 7: card refused"));
+        assert_eq!(fingerprint(&"é".repeat(300)).len(), 200);
+    }
 
     #[test]
     fn an_error_is_cut_between_characters_and_loses_zero_bytes() {

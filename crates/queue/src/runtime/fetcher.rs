@@ -1,10 +1,12 @@
 //! Claims jobs for handlers that are free, or soon will be.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::flag::Flag;
 use super::lanes::Lanes;
 use super::shell::Work;
 use super::{Ending, Reason, Shared, Stop};
@@ -14,6 +16,13 @@ use crate::store::{self, Endings, Leased};
 
 /// The longest wait between two tries while the database is away.
 const MAX_RETRY: Duration = Duration::from_secs(5);
+/// A worker that is not told looks this often.
+const UNTOLD_POLL: Duration = Duration::from_millis(40);
+/// A worker that is told looks so many times less often than one of the chores: only what was
+/// missed is left to find.
+const TOLD_POLLS: u32 = 5;
+/// While jobs keep coming there is no use in saying that one waits for them.
+const STREAM_POLL: Duration = Duration::from_millis(1);
 
 /// Goes round until told to stop: claims what the lanes have room for.
 pub(super) async fn fetch(
@@ -22,21 +31,26 @@ pub(super) async fn fetch(
     mut lanes: Lanes,
     stop: CancellationToken,
 ) {
+    let mut flag = Flag::new((*shared.pool.connect_options()).clone());
     let mut failures: u32 = 0;
     while !stop.is_cancelled() {
         shared.heartbeat.beat();
-        match claim(&shared, &handlers, &mut lanes).await {
-            Ok(true) => {
+        let wait = match round(&shared, &handlers, &mut lanes, &mut flag).await {
+            Ok(wait) => {
                 failures = 0;
-                continue;
+                wait
             }
-            Ok(false) => failures = 0,
             Err(error) => {
                 failures += 1;
                 tracing::warn!(%error, failures, "jobs cannot be claimed");
+                // What a broken claim took may have come back.
+                lanes.forget();
+                (shared.options.poll * failures).min(MAX_RETRY.max(shared.options.poll))
             }
+        };
+        if wait.is_zero() {
+            continue;
         }
-        let wait = (shared.options.poll * (failures + 1)).min(MAX_RETRY.max(shared.options.poll));
         tokio::select! {
             () = stop.cancelled() => {}
             () = shared.wake.notified(), if failures == 0 => lanes.refill(),
@@ -44,6 +58,33 @@ pub(super) async fn fetch(
             () = tokio::time::sleep(wait) => lanes.refill(),
         }
     }
+}
+
+/// Claims once; answers how long to wait before the next time, unless something happens.
+async fn round(
+    shared: &Arc<Shared>,
+    handlers: &Handlers,
+    lanes: &mut Lanes,
+    flag: &mut Flag,
+) -> sqlx::Result<Duration> {
+    if claim(shared, handlers, lanes).await? {
+        flag.lower(&lanes.streaming()).await?;
+        return Ok(Duration::ZERO);
+    }
+    if !shared.hears.load(Ordering::Relaxed) {
+        return Ok(shared.options.poll.min(UNTOLD_POLL));
+    }
+    if lanes.are_contended() || !lanes.streaming().is_empty() {
+        return Ok(STREAM_POLL);
+    }
+    let waiting = lanes.waiting();
+    if !flag.is_up_for(&waiting) {
+        flag.raise(&waiting).await?;
+        // Whoever did not see the flag has come before this look, or is still under way.
+        lanes.raised();
+        return Ok(Duration::ZERO);
+    }
+    Ok(lanes.follow_up().unwrap_or(shared.options.poll * TOLD_POLLS))
 }
 
 /// Claims once; answers whether there was anything.
@@ -54,13 +95,15 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
     }
     let lease = shared.options.lease;
     let now = shared.clock.for_database();
+    let worker = shared.number().await?;
     // Waiting for a connection is not part of the lease's life.
     let mut connection = shared.pool.acquire().await?;
     let asked_at = Instant::now();
-    let jobs =
-        store::claim(&mut *connection, now, &wanted, &shared.worker, lease.as_secs_f64()).await?;
+    let claimed =
+        store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await?;
     drop(connection);
-    lanes.note_dry(&wanted, |queue| jobs.iter().filter(|job| job.queue == queue).count());
+    lanes.note(&wanted, &claimed);
+    let jobs = claimed.jobs;
     if asked_at.elapsed() > lease / 3 {
         // The next renewal may come too late for these.
         tracing::warn!(jobs = jobs.len(), "a claim was answered late; its jobs go back");
@@ -68,10 +111,8 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
         return Ok(false);
     }
     let any = !jobs.is_empty();
-    // The whole lease is in the book before anything runs: a job that ends at once does not close it.
-    let jobs: Vec<_> = jobs.into_iter().map(|job| prepare(shared, handlers, job)).collect();
-    for (queue, job) in jobs {
-        lanes.send(&queue, job);
+    for work in prepare(shared, handlers, jobs) {
+        lanes.send(work);
     }
     Ok(any)
 }
@@ -80,20 +121,26 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
 async fn put_back(shared: &Shared, jobs: &[Leased]) -> sqlx::Result<()> {
     let mut endings = Endings::default();
     for job in jobs {
-        endings.add(job, &Ending::Released, Duration::ZERO);
+        endings.put(job, &Ending::Released, Duration::ZERO);
     }
     endings.closed = endings.tokens.clone();
     store::finish(&shared.pool, shared.clock.for_database(), &endings).await.map(drop)
 }
 
-fn prepare(shared: &Shared, handlers: &Handlers, leased: Leased) -> (String, Work) {
-    let stop = Stop::default();
-    if leased.cancelled {
-        stop.ask(Reason::Cancelled);
-    }
-    shared.leases.add(leased.token, leased.id, stop.clone());
-    let (handler, timeout, backoff) = handlers.of(&leased.kind);
-    let queue = leased.queue.clone();
-    let run = Run::new(leased, backoff, shared.clock.clone(), stop);
-    (queue, Work { run, handler, timeout, slot: None })
+/// Enters claimed jobs into the book of leases, and gives each its way to its handler.
+///
+/// The whole lease is in the book before anything runs: a job that ends at once does not close it.
+pub(crate) fn prepare(shared: &Shared, handlers: &Handlers, jobs: Vec<Leased>) -> Vec<Work> {
+    let ready = |leased: Leased| {
+        let stop = Stop::default();
+        if leased.cancelled {
+            stop.ask(Reason::Cancelled);
+        }
+        let route = handlers.of(&leased.kind);
+        let run = Run::new(leased, route.backoff, shared.clock.clone(), stop);
+        Work { run, route, slot: None }
+    };
+    let works: Vec<_> = jobs.into_iter().map(ready).collect();
+    shared.leases.add(works.iter().map(|work| &work.run));
+    works
 }

@@ -4,6 +4,8 @@
 //! the handlers empty in a moment, so slow jobs are not hoarded: they stay in the queue, where any
 //! other process may take them.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,9 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::marks::{Found, Marks};
 use super::shell::Work;
 use super::{Ended, Ending, Pool, Shared};
-use crate::store::Wanted;
+use crate::store::{Claimed, Wanted};
 
 /// One claim takes no more of a queue: a larger lease would only be lost in larger pieces.
 const MAX_CLAIM: usize = 500;
@@ -21,9 +24,33 @@ const MAX_CLAIM: usize = 500;
 const MAX_LINE: usize = 1000;
 /// The line is what the handlers empty in this time.
 const LINE_SECONDS: f64 = 0.05;
+/// A lane that has found something so many times in a row, never long apart, is a stream.
+const STREAM: u32 = 16;
+/// How long a stream may pause.
+const STREAM_PAUSE: Duration = Duration::from_millis(20);
+/// The waits between two searches from the safe marks, while long transactions keep things unsettled.
+const SAFE_WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
+/// How often a search begins at zero: for what no mark knows of.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// All lanes of a process.
-pub(super) struct Lanes(Vec<Lane>);
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Until all transactions have ended that were under way when the flag was raised: they may
+    /// have pushed without seeing it.
+    unaware: Option<Unaware>,
+    /// A search begins at the safe marks so often; at each, unless that has been of no use.
+    safe_every: Duration,
+    safe_at: Instant,
+    sweep_at: Instant,
+}
+
+/// Transactions that may push something and not tell.
+enum Unaware {
+    /// All that are under way at the next look.
+    Unknown,
+    Below(i64),
+}
 
 struct Lane {
     queue: String,
@@ -32,8 +59,12 @@ struct Lane {
     pace: Arc<Pace>,
     line: mpsc::UnboundedSender<Work>,
     waiting: Arc<AtomicUsize>,
+    marks: Marks,
     /// The last claim found less than it asked for: until somebody pushes there is nothing to ask.
     dry: bool,
+    /// Finds in a row, and when the last was.
+    finds: u32,
+    found_at: Instant,
 }
 
 /// Where the other end of a lane's line goes.
@@ -63,45 +94,120 @@ impl Lanes {
                 pace,
                 line: line_in,
                 waiting,
+                marks: Marks::default(),
                 dry: false,
+                finds: 0,
+                found_at: Instant::now(),
             };
             (lane, dispatch)
         };
         let (lanes, dispatches) = pools.iter().map(lane).unzip();
-        (Self(lanes), dispatches)
+        let now = Instant::now();
+        (Self { lanes, unaware: None, safe_every: Duration::ZERO, safe_at: now, sweep_at: now + SWEEP_EVERY }, dispatches)
     }
 
     /// Somebody has pushed, or it is time to look anyway.
     pub fn refill(&mut self) {
-        self.0.iter_mut().for_each(|lane| lane.dry = false);
+        self.lanes.iter_mut().for_each(|lane| lane.dry = false);
     }
 
     /// What to claim now.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&mut self) -> Wanted {
+        let now = Instant::now();
+        if now >= self.sweep_at {
+            self.forget();
+        }
         let mut wanted = Wanted::default();
-        for lane in &self.0 {
+        wanted.from_safe = now >= self.safe_at;
+        for lane in &self.lanes {
             let room = lane.room();
             if room > 0 && !lane.dry {
-                wanted.queues.push(lane.queue.clone());
-                wanted.free.push(room as i32);
+                let stretches = lane.marks.stretches(wanted.from_safe);
+                wanted.add(&lane.queue, room, &stretches);
             }
         }
         wanted
     }
 
-    /// Notes which lanes did not get what they asked for.
-    pub fn note_dry(&mut self, wanted: &Wanted, got: impl Fn(&str) -> usize) {
-        for lane in &mut self.0 {
-            let asked = wanted.queues.iter().position(|queue| *queue == lane.queue);
-            if let Some(asked) = asked {
-                lane.dry = got(&lane.queue) < wanted.free[asked] as usize;
+    /// Notes what a claim tells of the lanes that it asked for.
+    pub fn note(&mut self, wanted: &Wanted, claimed: &Claimed) {
+        let (now, snapshot) = (Instant::now(), claimed.snapshot);
+        let was_settled = self.are_settled();
+        for (queue, asked) in wanted.queues.iter().zip(&wanted.free) {
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else { continue };
+            let of_lane = claimed.jobs.iter().filter(|job| job.queue == *queue);
+            let taken: Vec<_> = of_lane.map(|job| (job.priority, job.seq)).collect();
+            let full = taken.len() >= *asked as usize;
+            let alone = claimed.in_turn.contains(queue);
+            let contended = claimed.out_of_turn.contains(queue);
+            if alone || contended {
+                let from_safe = wanted.from_safe;
+                lane.marks.note(&Found { from_safe, alone, full, taken: &taken, snapshot });
             }
+            // Out of turn, what was left to others may be more than they take.
+            lane.dry = !full && !contended;
+            lane.stream(!taken.is_empty(), now);
+        }
+        self.unaware = match self.unaware.take() {
+            Some(Unaware::Unknown) if snapshot.xmin < snapshot.xmax => {
+                Some(Unaware::Below(snapshot.xmax))
+            }
+            Some(Unaware::Below(before)) if snapshot.xmin < before => Some(Unaware::Below(before)),
+            _ => None,
+        };
+        if wanted.from_safe {
+            let in_vain = !was_settled && !self.are_settled();
+            self.safe_every = match in_vain {
+                true => (self.safe_every * 2).clamp(*SAFE_WAITS.start(), *SAFE_WAITS.end()),
+                false => Duration::ZERO,
+            };
+            self.safe_at = now + self.safe_every;
         }
     }
 
+    /// The flag has just been raised: every lane looks once more.
+    pub fn raised(&mut self) {
+        self.refill();
+        self.unaware = Some(Unaware::Unknown);
+    }
+
+    /// Nothing can turn up that nobody tells of.
+    fn are_settled(&self) -> bool {
+        self.unaware.is_none() && self.lanes.iter().all(|lane| !lane.marks.is_unsettled())
+    }
+
+    /// When to look again for what transactions under way may still bring.
+    pub fn follow_up(&self) -> Option<Duration> {
+        (!self.are_settled()).then(|| self.safe_every.max(*SAFE_WAITS.start()))
+    }
+
+    /// Others were at the head of a queue that has room here.
+    pub fn are_contended(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.dry && lane.room() > 0)
+    }
+
+    /// Queues that have nothing for handlers that are free.
+    pub fn waiting(&self) -> BTreeSet<String> {
+        self.lanes.iter().filter(|lane| lane.dry).map(|lane| lane.queue.clone()).collect()
+    }
+
+    /// Queues in which something is found all the time.
+    pub fn streaming(&self) -> BTreeSet<String> {
+        let now = Instant::now();
+        let streaming = self.lanes.iter().filter(|lane| lane.is_stream(now));
+        streaming.map(|lane| lane.queue.clone()).collect()
+    }
+
+    /// Forgets all marks, so that the next search begins at zero.
+    pub fn forget(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.marks = Marks::default());
+        self.sweep_at = Instant::now() + SWEEP_EVERY;
+    }
+
     /// Puts a job into its lane's line; the bound was kept by [`wanted`](Self::wanted).
-    pub fn send(&self, queue: &str, work: Work) {
-        let Some(lane) = self.0.iter().find(|lane| lane.queue == queue) else { return };
+    pub fn send(&self, work: Work) {
+        let queue = &work.run.leased().queue;
+        let Some(lane) = self.lanes.iter().find(|lane| lane.queue == *queue) else { return };
         lane.waiting.fetch_add(1, Ordering::Relaxed);
         // It fails only when the dispatcher is gone, and then the worker as a whole ends.
         let _ = lane.line.send(work);
@@ -118,6 +224,23 @@ impl Lane {
             return 0;
         }
         (free + length).saturating_sub(waiting).min(MAX_CLAIM)
+    }
+
+    fn stream(&mut self, found: bool, now: Instant) {
+        if !self.is_recent(now) {
+            self.finds = 0;
+        }
+        if found {
+            (self.finds, self.found_at) = (self.finds.saturating_add(1), now);
+        }
+    }
+
+    fn is_stream(&self, now: Instant) -> bool {
+        self.finds >= STREAM && self.is_recent(now)
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.duration_since(self.found_at) < STREAM_PAUSE
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 use uuid::Uuid;
+
+use crate::Run;
 
 /// Why a run should stop before its handler returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,25 +21,35 @@ pub(crate) enum Reason {
 
 /// Asks one run to stop. The first reason counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop {
-    token: CancellationToken,
-    reason: Arc<OnceLock<Reason>>,
+pub(crate) struct Stop(Arc<Asking>);
+
+#[derive(Debug, Default)]
+struct Asking {
+    reason: OnceLock<Reason>,
+    asked: Notify,
 }
 
 impl Stop {
     pub fn ask(&self, reason: Reason) {
-        self.reason.get_or_init(|| reason);
-        self.token.cancel();
+        self.0.reason.get_or_init(|| reason);
+        self.0.asked.notify_waiters();
     }
 
     pub fn reason(&self) -> Option<Reason> {
-        self.reason.get().copied()
+        self.0.reason.get().copied()
     }
 
     /// Returns the reason once there is one.
     pub async fn asked(&self) -> Reason {
-        self.token.cancelled().await;
-        self.reason().expect("the reason is set before the token is cancelled")
+        loop {
+            let mut asked = std::pin::pin!(self.0.asked.notified());
+            // In the list of those who wait before the look: what is asked after it, wakes.
+            asked.as_mut().enable();
+            if let Some(reason) = self.reason() {
+                return reason;
+            }
+            asked.await;
+        }
     }
 }
 
@@ -46,8 +58,13 @@ impl Stop {
 pub(crate) struct Leases(Mutex<HashMap<i64, HashMap<Uuid, Stop>>>);
 
 impl Leases {
-    pub fn add(&self, token: i64, job: Uuid, stop: Stop) {
-        self.book().entry(token).or_default().insert(job, stop);
+    /// A whole claim at once: a job that ends at once must not find its lease empty.
+    pub fn add<'a>(&self, runs: impl Iterator<Item = &'a Run>) {
+        let mut book = self.book();
+        for run in runs {
+            let leased = run.leased();
+            book.entry(leased.token).or_default().insert(leased.id, run.stop().clone());
+        }
     }
 
     /// The leases that have no job left once these have ended. They stay in the book, and are

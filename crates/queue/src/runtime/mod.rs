@@ -7,19 +7,22 @@
 mod completer;
 mod ending;
 mod fetcher;
+mod flag;
 mod keeper;
 mod lanes;
 mod leases;
 mod listener;
+mod marks;
+mod route;
 mod shell;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OnceCell, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -28,10 +31,14 @@ pub(crate) use completer::record;
 pub(crate) use ending::{Ended, Ending};
 use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
-pub(crate) use shell::{Failure, Handler, Work, run_all};
+pub(crate) use marks::{Marks, Snapshot, Stretch};
+pub(crate) use route::{Handler, Route};
+pub(crate) use shell::{Failure, run_all};
+pub(crate) use fetcher::prepare;
 
 use crate::Clock;
 use crate::fleet::Handlers;
+use crate::store;
 
 /// How many handlers of one queue run at once in this process.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +55,9 @@ pub struct WorkOptions {
     pub lease: Duration,
     /// How long an idle worker sleeps when nobody wakes it.
     pub poll: Duration,
+    /// The database is behind a pooler in transaction mode: nothing is set on a connection or
+    /// expected of it. An idle worker then polls more often.
+    pub pooled: bool,
     /// How long running handlers may take to end at shutdown.
     pub shutdown: Duration,
 }
@@ -58,6 +68,7 @@ impl WorkOptions {
             pools,
             lease: Duration::from_secs(10),
             poll: Duration::from_secs(1),
+            pooled: false,
             shutdown: Duration::from_secs(30),
         }
     }
@@ -90,15 +101,27 @@ pub(crate) struct Shared {
     /// Not the handlers' pool: when they hold all of its connections, leases must still be renewed.
     pub pool: PgPool,
     pub clock: Clock,
-    /// Host, process id and a random part: who it was, in history and in leases.
-    pub worker: String,
+    /// Host, process id and a random part: who it was, in history.
+    pub name: String,
+    /// The number of that name, once it has been entered.
+    pub number: OnceCell<i32>,
     pub options: WorkOptions,
     pub leases: Leases,
     /// Something may have become ready.
     pub wake: Notify,
     /// A handler is free.
     pub freed: Notify,
+    /// Notifications arrive.
+    pub hears: AtomicBool,
     pub heartbeat: Heartbeat,
+}
+
+impl Shared {
+    /// Who this is, in leases.
+    pub async fn number(&self) -> sqlx::Result<i32> {
+        let entered = self.number.get_or_try_init(|| store::enter_worker(&self.pool, &self.name));
+        entered.await.copied()
+    }
 }
 
 /// A worker at work.
@@ -174,7 +197,7 @@ async fn work(
     }
     drop(work_in);
     let mut fetcher = spawn(fetcher::fetch(shared.clone(), handlers, lanes, stop.clone()));
-    let mut shell = spawn(run_all(shared.worker.clone(), work_out, ended_in));
+    let mut shell = spawn(run_all(shared.name.clone(), work_out, ended_in));
     let mut completer = spawn(completer::complete(shared.clone(), ended_out, give_up.clone()));
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));

@@ -25,16 +25,14 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::ending::Cause;
 use super::lanes::Slot;
+use super::route::Route;
 use super::{Ended, Ending};
-use crate::{Outcome, Run, Trace};
+use crate::{Outcome, Permanent, Run};
 
 /// How long a handler that was asked to stop may take before it is dropped.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
-
-/// A handler with its context in it: decodes the arguments and runs.
-pub(crate) type Handler =
-    Arc<dyn Fn(Run) -> BoxFuture<'static, Result<Outcome, Failure>> + Send + Sync>;
 
 /// How long a job waits for a process that knows its kind. That one may be about to be deployed.
 const UNKNOWN_KIND_WAIT: Duration = Duration::from_secs(60);
@@ -55,8 +53,7 @@ pub(crate) enum Failure {
 /// A job on its way to its handler.
 pub(crate) struct Work {
     pub run: Run,
-    pub handler: Handler,
-    pub timeout: Duration,
+    pub route: Arc<Route>,
     pub slot: Option<Slot>,
 }
 
@@ -154,9 +151,9 @@ impl Service<Task<Work>> for Dispatch {
     }
 
     fn call(&mut self, task: Task<Work>) -> Self::Future {
-        let Work { run, handler, .. } = task.args;
+        let Work { run, route, .. } = task.args;
         let leased = run.leased();
-        let trace = leased.trace.as_deref().and_then(Trace::parse).unwrap_or_else(Trace::new);
+        let trace = run.trace();
         // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
         let span = tracing::error_span!(
             "job.run",
@@ -166,7 +163,7 @@ impl Service<Task<Work>> for Dispatch {
             trace_id = trace.id(),
         );
         trace.adopt(&span);
-        Handling(Box::pin(trace.scope(async move { handler(run).await }).instrument(span)))
+        Handling(Box::pin(trace.scope(async move { (route.handler)(run).await }).instrument(span)))
     }
 }
 
@@ -216,7 +213,7 @@ where
 
     fn call(&mut self, mut task: Task<Work>) -> Self::Future {
         let run = task.args.run.clone();
-        let timeout = task.args.timeout;
+        let route = task.args.route.clone();
         let slot = task.args.slot.take();
         let ended = self.ended.clone();
         // Calling starts it: what was stopped before its start is not called.
@@ -224,13 +221,13 @@ where
         let handler = stopped.is_none().then(|| self.inner.call(task));
         Box::pin(async move {
             let ending = match (handler, stopped) {
-                (Some(handler), _) => supervise(&run, timeout, handler).await,
+                (Some(handler), _) => supervise(&run, route.timeout, handler).await,
                 (None, reason) => reason.and_then(Ending::stopped),
             };
             if let Some(ending) = ending {
                 let ran = run.elapsed();
                 let end = Ended { run, ending, ran };
-                report(&end);
+                report(&end, &route);
                 // The completer outlives the shell, unless the worker is broken and its leases expire.
                 if ended.send(end).await.is_err() {
                     tracing::error!("an outcome could not be handed over");
@@ -250,11 +247,12 @@ async fn supervise(
 ) -> Option<Ending> {
     tokio::pin!(handler);
     let reason = tokio::select! {
+        biased;
         result = &mut handler => return Some(conclude(run, result)),
+        reason = run.stop().asked() => reason,
         () = tokio::time::sleep(timeout) => {
             return Some(Ending::failure(run, format!("took longer than {} s", timeout.as_secs_f64())));
         }
-        reason = run.stop().asked() => reason,
     };
     let Some(stopped) = Ending::stopped(reason) else {
         tracing::warn!(job_id = %run.job_id(), "the lease is lost; this run stops");
@@ -277,11 +275,16 @@ fn conclude(run: &Run, result: Result<Outcome, BoxDynError>) -> Ending {
         Ok(outcome) => Ending::of(outcome),
         Err(error) => match error.downcast::<Failure>() {
             Ok(failure) => match *failure {
-                Failure::Undecodable(_) => Ending::Dead { error: failure.to_string() },
+                Failure::Undecodable(_) => {
+                    Ending::Dead { error: failure.to_string(), cause: Cause::Poison }
+                }
                 Failure::UnknownKind(_) => {
                     Ending::Snoozed { after: UNKNOWN_KIND_WAIT, why: Some(failure.to_string()) }
                 }
-                _ => Ending::failure(run, failure.to_string()),
+                Failure::Handler(ref error) if error.chain().any(|cause| cause.is::<Permanent>()) => {
+                    Ending::Dead { error: failure.to_string(), cause: Cause::Permanent }
+                }
+                Failure::Handler(_) => Ending::failure(run, failure.to_string()),
             },
             Err(error) => Ending::failure(run, panic_message(error)),
         },
@@ -301,13 +304,20 @@ fn panic_message(error: BoxDynError) -> String {
 }
 
 /// The one place where a failed run is logged.
-fn report(ended: &Ended) {
+fn report(ended: &Ended, route: &Route) {
     let leased = ended.run.leased();
-    let (kind, outcome) = (leased.kind.clone(), ended.outcome());
-    metrics::counter!("beadle_runs_total", "kind" => kind.clone(), "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("beadle_run_seconds", "kind" => kind).record(ended.ran.as_secs_f64());
-    let trace_id = leased.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id());
+    let outcome = ended.outcome();
+    if outcome == "done" {
+        route.done.increment(1);
+    } else {
+        metrics::counter!("beadle_runs_total", "kind" => leased.kind.clone(), "outcome" => outcome)
+            .increment(1);
+    }
+    route.seconds.record(ended.ran.as_secs_f64());
+    if outcome == "done" && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let trace_id = ended.run.trace().id();
     match &ended.ending {
         _ if ended.run.finished_in_transaction().is_some() => {}
         Ending::Failed { error, again } => tracing::warn!(
@@ -318,7 +328,7 @@ fn report(ended: &Ended) {
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             why, "a job waits"
         ),
-        Ending::Dead { error } => tracing::error!(
+        Ending::Dead { error, .. } => tracing::error!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             error, "a job is dead"
         ),

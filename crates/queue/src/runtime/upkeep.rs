@@ -14,6 +14,8 @@ use crate::{Error, Kinds, history, store};
 const MAX_PROMOTE: i64 = 1000;
 /// Statements in one round, so that a flood of due jobs does not hold up the rescue.
 const MAX_ROUNDS: usize = 20;
+/// A wait is longer by up to this share.
+const JITTER: f64 = 0.3;
 /// Leases rescued in one transaction.
 const MAX_RESCUE: i64 = 20;
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
@@ -21,9 +23,7 @@ const DAYS_EVERY: Duration = Duration::from_secs(3600);
 const DAYS_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
-    let rescue_every = shared.options.lease / 4;
-    let now = Instant::now();
-    let (mut rescue_at, mut days_at) = (now, now);
+    let mut days_at = Instant::now();
     let (mut healthy, mut declared) = (true, false);
     loop {
         let mut result = Ok(());
@@ -31,26 +31,46 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
             result = store::declare_kinds(&shared.pool, &kinds).await;
             declared = result.is_ok();
         }
-        if Instant::now() >= rescue_at {
-            result = result.and(rescue(&shared).await);
-            rescue_at = Instant::now() + rescue_every;
-        }
-        result = result.and(promote(&shared).await);
-        match result {
+        let mut wait = shared.options.poll;
+        match result.and(chores(&shared).await) {
+            Ok(due) => {
+                healthy = true;
+                wait = due.map_or(wait, |due| due.min(wait));
+            }
             Err(error) if healthy => {
                 tracing::warn!(%error, "chores of the queue wait for the database");
                 healthy = false;
             }
-            result => healthy = result.is_ok(),
+            Err(_) => {}
         }
         // Last and apart: a day that cannot be made stops nothing else.
         if Instant::now() >= days_at {
             days_at = Instant::now() + make_days(&shared).await;
         }
-        // Not in step with other processes.
-        let jitter = 0.75 + 0.5 * rand::random::<f64>();
-        sleep(shared.options.poll.min(rescue_every).mul_f64(jitter)).await;
+        // Not in step with other processes, and never earlier: what is due is due then.
+        sleep(wait.mul_f64(1.0 + JITTER * rand::random::<f64>())).await;
     }
+}
+
+/// Looks, and does what there is to do; answers how long until the next job is due.
+async fn chores(shared: &Shared) -> sqlx::Result<Option<Duration>> {
+    let now = shared.clock.for_database();
+    let look = store::look(&shared.pool, now).await?;
+    if look.expired {
+        rescue(shared).await?;
+    }
+    let due = look.due_in_seconds;
+    if due.is_some_and(|seconds| seconds <= 0.0) {
+        promote(shared).await?;
+        return Ok(store::look(&shared.pool, now).await?.due_in_seconds.map(until));
+    }
+    Ok(due.map(until))
+}
+
+/// Not shorter than a moment: what cannot be moved must not be tried without a pause.
+fn until(seconds: f64) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    Duration::try_from_secs_f64(seconds).unwrap_or_default().max(SHORTEST)
 }
 
 async fn rescue(shared: &Shared) -> sqlx::Result<()> {
@@ -64,6 +84,9 @@ async fn rescue(shared: &Shared) -> sqlx::Result<()> {
                 "jobs of a worker that stopped answering start again"
             );
             metrics::counter!("beadle_jobs_rescued_total").increment(rescued.jobs as u64);
+        }
+        if rescued.poison > 0 {
+            tracing::error!(jobs = rescued.poison, "jobs died with their worker too often; they are dead");
         }
         if rescued.leases < MAX_RESCUE as usize {
             break;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use queue::history::{drop_older, make_days};
 use queue::inspect::{self, JobState};
 use queue::{Clock, Push, push};
+use sqlx::Executor;
 
 use crate::support::{Act, Script, Theatre, named};
 
@@ -34,13 +35,42 @@ async fn history_is_dropped_by_the_day_and_jobs_stay_while_anything_refers_to_th
 
 #[tokio::test]
 async fn rows_that_found_no_day_are_kept_and_dropped_alike() {
-    // The fixed clock of tests has no partitions: its runs land in the fail-safe one.
     let theatre = Theatre::open().await;
-    push(&*theatre.db, named("done", Script::Succeed)).await.unwrap();
-    theatre.fleet.drain().await.unwrap();
-    theatre.clock.advance(31 * DAY);
+    // A job of the tests' own time, when there were no days.
+    theatre
+        .db
+        .execute(
+            "WITH job AS (
+                INSERT INTO queue.jobs (id, kind, queue, args, max_attempts)
+                VALUES (queue.first_id_at('2025-03-01'), 'theatre.act', 'theatre', '{\"name\": \"old\", \"script\": \"Succeed\"}', 3)
+                RETURNING id
+            )
+            INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
+            SELECT 'theatre', 0, id, 1, 3 FROM job",
+        )
+        .await
+        .unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1);
+    theatre.clock.advance(29 * DAY);
+    let kept = drop_older(&theatre.db, &theatre.clock, 30 * DAY).await.unwrap();
+    assert_eq!(kept, Default::default());
+    theatre.clock.advance(2 * DAY);
     let dropped = drop_older(&theatre.db, &theatre.clock, 30 * DAY).await.unwrap();
-    assert_eq!(dropped.rows, 1);
+    assert_eq!(dropped.rows, 2, "the run, then the job");
+}
+
+#[tokio::test]
+async fn a_run_is_kept_for_its_own_time_however_old_its_job_is() {
+    let theatre = Theatre::live().await;
+    let late = push(&*theatre.db, named("late", Script::Succeed)).await.unwrap();
+    let in_40_days = Clock::fixed(theatre.clock.now() + 40 * DAY);
+    Theatre::fleet(&theatre.db, &in_40_days, &theatre.stage).drain().await.unwrap();
+    let a_day_later = Clock::fixed(in_40_days.now() + DAY);
+    drop_older(&theatre.db, &a_day_later, 30 * DAY).await.unwrap();
+    assert_eq!(theatre.state(late.id).await, JobState::Done);
+    let in_80_days = Clock::fixed(in_40_days.now() + 40 * DAY);
+    drop_older(&theatre.db, &in_80_days, 30 * DAY).await.unwrap();
+    assert!(inspect::job(&*theatre.db, late.id).await.unwrap().is_none());
 }
 
 #[tokio::test]

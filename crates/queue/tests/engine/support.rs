@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use queue::inspect::{self, JobState, JobView};
 use queue::testing::TestDatabase;
-use queue::{Backoff, Clock, Fleet, Job, Outcome, Run};
+use queue::{Backoff, Clock, Fleet, Job, Outcome, Retry, Run};
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
@@ -38,10 +38,8 @@ pub enum Script {
 
 impl Job for Act {
     const KIND: &'static str = "theatre.act";
-    const MAX_ATTEMPTS: i16 = 3;
+    const RETRY: Retry = Retry::new(3, Backoff::seconds(10, 2.0, 3600));
     const TIMEOUT: Duration = Duration::from_millis(500);
-    const BACKOFF: Backoff =
-        Backoff { first: Duration::from_secs(10), factor: 2.0, cap: Duration::from_secs(3600) };
 }
 
 /// Waits until it is asked to stop, or for good.

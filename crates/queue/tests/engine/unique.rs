@@ -178,7 +178,7 @@ async fn a_key_dies_with_its_job_however_it_ends() {
         .execute(
             "WITH r AS (DELETE FROM queue.ready RETURNING *)
             INSERT INTO queue.leases (worker, jobs, attempts, max_attempts, leased_at, expires_at)
-            SELECT 'w', ARRAY[job], ARRAY[attempt], ARRAY[max_attempts], '2025-01-01', '2025-01-01'
+            SELECT 0, ARRAY[job], ARRAY[attempt], ARRAY[max_attempts], '2025-01-01', '2025-01-01'
             FROM r",
         )
         .await

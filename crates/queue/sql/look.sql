@@ -1,0 +1,8 @@
+-- queue.look
+-- What there is to do besides running jobs. Read only: an idle fleet writes nothing.
+SELECT
+    EXISTS (SELECT FROM queue.leases WHERE expires_at < coalesce($1, now())) AS "expired!",
+    (
+        SELECT extract(epoch FROM run_at - coalesce($1, now()))::float8
+        FROM queue.scheduled ORDER BY run_at LIMIT 1
+    ) AS due_in_seconds

@@ -1,0 +1,84 @@
+//! The flag of an idle worker: a shared advisory lock on the name of each queue that it waits for.
+//!
+//! A push probes that lock, and notifies only where somebody holds it. The lock belongs to a
+//! connection of its own, so it goes with the process. It is no part of any promise: without it, a
+//! worker finds its jobs by polling.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+
+#[derive(Debug)]
+pub(super) struct Flag {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+    held: BTreeSet<String>,
+}
+
+impl Flag {
+    pub fn new(options: PgConnectOptions) -> Self {
+        Self { options, connection: None, held: BTreeSet::new() }
+    }
+
+    pub fn is_up_for(&self, queues: &BTreeSet<String>) -> bool {
+        queues.is_subset(&self.held)
+    }
+
+    /// Raises the flag for queues. A job that is pushed from now on, is told.
+    pub async fn raise(&mut self, queues: &BTreeSet<String>) -> sqlx::Result<()> {
+        let missing: Vec<_> = queues.difference(&self.held).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let raised = sqlx::query_scalar!(
+            r#"-- queue.raise_flag
+            SELECT queue AS "queue!" FROM unnest($1::text[]) AS q(queue)
+            WHERE pg_try_advisory_lock_shared(1111834948, hashtext(queue))"#,
+            &missing
+        )
+        .fetch_all(self.connect().await?)
+        .await;
+        // A probe has the lock for a moment; the next round asks again.
+        match raised {
+            Ok(raised) => self.held.extend(raised),
+            Err(error) => return Err(self.broken(error)),
+        }
+        Ok(())
+    }
+
+    /// Takes the flag down for queues that it has work from.
+    pub async fn lower(&mut self, queues: &BTreeSet<String>) -> sqlx::Result<()> {
+        let held: Vec<_> = queues.intersection(&self.held).cloned().collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let lowered = sqlx::query_scalar!(
+            r#"-- queue.lower_flag
+            SELECT queue AS "queue!" FROM unnest($1::text[]) AS q(queue)
+            WHERE pg_advisory_unlock_shared(1111834948, hashtext(queue))"#,
+            &held
+        )
+        .fetch_all(self.connect().await?)
+        .await;
+        match lowered {
+            Ok(_) => self.held.retain(|queue| !held.contains(queue)),
+            Err(error) => return Err(self.broken(error)),
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> sqlx::Result<&mut PgConnection> {
+        if self.connection.is_none() {
+            self.connection = Some(PgConnection::connect_with(&self.options).await?);
+        }
+        self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// The locks are gone with the connection.
+    fn broken(&mut self, error: sqlx::Error) -> sqlx::Error {
+        self.connection = None;
+        self.held.clear();
+        error
+    }
+}
