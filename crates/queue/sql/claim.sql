@@ -39,6 +39,7 @@ SELECT
     j.queue AS "queue!",
     j.priority AS "priority!",
     j.args AS "args!: Json<Box<RawValue>>",
+    j.owner,
     j.trace,
     j.unique_key IS NOT NULL AS "keyed!",
     EXISTS (SELECT FROM queue.cancellations c WHERE c.job = j.id) AS "cancelled!"

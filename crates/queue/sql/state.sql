@@ -14,6 +14,10 @@ SELECT
         WHEN r.attempt IS NOT NULL THEN 'ready'
         ELSE 'pruned'
     END AS "state!",
+    (
+        SELECT jsonb_build_object('percent', percent, 'note', note, 'attempt', p.attempt, 'said_at', said_at)
+        FROM queue.progress p WHERE p.job = j.id
+    ) AS "progress: Json<ProgressView>",
     coalesce(history.runs, '[]') AS "runs!: Json<Vec<RunView>>"
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id

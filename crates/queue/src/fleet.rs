@@ -80,7 +80,9 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
 
     /// Starts to work; see [`Working`] for how it ends.
     pub fn start(&self, options: WorkOptions) -> Working {
-        Working::start(self.shared(engine_pool(&self.pool), options), self.handlers())
+        let pool = engine_pool(&self.pool, ENGINE_CONNECTIONS);
+        let notes_pool = engine_pool(&self.pool, NOTES_CONNECTIONS);
+        Working::start(self.shared(pool, notes_pool, options), self.handlers())
     }
 
     /// Runs what is due, and what that makes due at once, in the caller's task; for tests.
@@ -89,7 +91,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let queues = self.kinds.queues().into_iter();
         let pool = |queue: &str| Pool { queue: queue.into(), concurrency: Self::DRAIN_BATCH };
         let options = WorkOptions::new(queues.map(pool).collect());
-        let shared = self.shared(self.pool.clone(), options);
+        let shared = self.shared(self.pool.clone(), self.pool.clone(), options);
         let handlers = self.handlers();
         let mut drained = Drained::default();
         for _ in 0..MAX_ROUNDS {
@@ -128,7 +130,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             }
             shared.leases.add(job.token, job.id, stop.clone());
             let (handler, timeout, backoff) = handlers.of(&job.kind);
-            let run = Run::new(job, backoff, self.clock.clone(), stop);
+            let run = Run::new(job, backoff, self.pool.clone(), self.clock.clone(), stop);
             let work = Work { run, handler, timeout, slot: None };
             let sent = work_in.send(work).await.is_ok();
             debug_assert!(sent, "the channel has room for all and its receiver lives below");
@@ -146,9 +148,10 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         Ok(count)
     }
 
-    fn shared(&self, pool: PgPool, options: WorkOptions) -> Shared {
+    fn shared(&self, pool: PgPool, notes_pool: PgPool, options: WorkOptions) -> Shared {
         Shared {
             pool,
+            notes_pool,
             clock: self.clock.clone(),
             worker: worker_name(),
             options,
@@ -205,11 +208,13 @@ impl Handlers {
 
 /// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
 const ENGINE_CONNECTIONS: u32 = 6;
+/// For all runs of a process; none is opened before one of them has something to say.
+const NOTES_CONNECTIONS: u32 = 4;
 
 /// Connections that handlers cannot take away from the engine.
-fn engine_pool(pool: &PgPool) -> PgPool {
+fn engine_pool(pool: &PgPool, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(ENGINE_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(pool.options().get_acquire_timeout())
         .after_connect(|connection, _| {
             // A plan that was made while the lists were empty reads them from end to end; kept for

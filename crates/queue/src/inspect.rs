@@ -1,9 +1,14 @@
 //! Read-only views for API and CLI.
 
+mod notes;
+
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+pub use notes::{
+    CostView, LogLine, ProgressView, Spending, StepView, costs, logs, spending, steps,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -44,6 +49,8 @@ pub struct JobView {
     pub run_at: Option<DateTime<Utc>>,
     pub owner: Option<Uuid>,
     pub trace_id: Option<String>,
+    /// None: no run has said how far it is.
+    pub progress: Option<ProgressView>,
     /// Oldest first.
     pub runs: Vec<RunView>,
 }
@@ -120,6 +127,7 @@ pub async fn job(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<JobVi
         run_at: row.run_at,
         owner: row.owner,
         trace_id: row.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id()),
+        progress: row.progress.map(|progress| progress.0),
         runs: row.runs.0,
     }))
 }

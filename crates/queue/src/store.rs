@@ -155,6 +155,7 @@ pub(crate) struct Leased {
     pub attempt: i16,
     pub max_attempts: i16,
     pub args: Json<Box<RawValue>>,
+    pub owner: Option<Uuid>,
     pub trace: Option<String>,
     /// It holds a key that is freed when it has ended.
     pub keyed: bool,

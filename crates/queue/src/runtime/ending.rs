@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Reason;
 use crate::store::{Endings, Leased};
+use crate::text::storable;
 use crate::{Outcome, Run};
 
 /// A run that has ended.
@@ -120,29 +121,11 @@ impl Endings {
         self.attempts.push(leased.attempt);
         self.max_attempts.push(leased.max_attempts);
         self.outcomes.push(ending.name().to_owned());
-        self.errors.push(ending.error().map(storable));
+        self.errors.push(ending.error().map(|error| storable(error, MAX_ERROR_BYTES)));
         self.ran_seconds.push(ran.as_secs_f64());
         if leased.keyed && ending.again().is_none() {
             self.keyed.push(leased.id);
         }
         self.again_seconds.push(ending.again().map(|after| after.as_secs_f64()));
-    }
-}
-
-/// Cuts at a character's edge; Postgres takes no zero bytes in text.
-fn storable(error: &str) -> String {
-    let end = error.floor_char_boundary(MAX_ERROR_BYTES);
-    error[..end].replace('\0', "\u{fffd}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_is_cut_between_characters_and_loses_zero_bytes() {
-        let long = "é".repeat(MAX_ERROR_BYTES);
-        assert_eq!(storable(&format!("x{long}")).len(), MAX_ERROR_BYTES - 1);
-        assert_eq!(storable("a\0b"), "a\u{fffd}b");
     }
 }

@@ -94,6 +94,6 @@ fn prepare(shared: &Shared, handlers: &Handlers, leased: Leased) -> (String, Wor
     shared.leases.add(leased.token, leased.id, stop.clone());
     let (handler, timeout, backoff) = handlers.of(&leased.kind);
     let queue = leased.queue.clone();
-    let run = Run::new(leased, backoff, shared.clock.clone(), stop);
+    let run = Run::new(leased, backoff, shared.notes_pool.clone(), shared.clock.clone(), stop);
     (queue, Work { run, handler, timeout, slot: None })
 }

@@ -89,6 +89,8 @@ impl Heartbeat {
 pub(crate) struct Shared {
     /// Not the handlers' pool: when they hold all of its connections, leases must still be renewed.
     pub pool: PgPool,
+    /// Nor the engine's own: what runs say must not hold up claims and outcomes.
+    pub notes_pool: PgPool,
     pub clock: Clock,
     /// Host, process id and a random part: who it was, in history and in leases.
     pub worker: String,
@@ -223,7 +225,8 @@ async fn work(
     }
     drop(keeper);
     // Connections that a stuck server holds are not waited for.
-    let _ = tokio::time::timeout(CLOSE_LIMIT, shared.pool.close()).await;
+    let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };
+    let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;
     Ok(())
 }
 

@@ -224,7 +224,7 @@ where
         let handler = stopped.is_none().then(|| self.inner.call(task));
         Box::pin(async move {
             let ending = match (handler, stopped) {
-                (Some(handler), _) => supervise(&run, timeout, handler).await,
+                (Some(handler), _) => run.with_notes(supervise(&run, timeout, handler)).await,
                 (None, reason) => reason.and_then(Ending::stopped),
             };
             if let Some(ending) = ending {

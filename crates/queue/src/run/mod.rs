@@ -1,13 +1,22 @@
 //! One attempt of a job, as its handler sees it.
 
+mod cost;
+mod notes;
+mod step;
+mod store;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+pub use cost::Cost;
+pub use notes::Level;
+use notes::Notes;
+use sqlx::PgPool;
 use sqlx::postgres::PgTransaction;
 use uuid::Uuid;
 
-use crate::runtime::{Ending, Stop};
-use crate::store::{self, Endings, Leased};
+use crate::runtime::{Ending, Reason, Stop};
+use crate::store::{Endings, Leased, finish};
 use crate::{Backoff, Clock, Error, Outcome};
 
 /// This attempt: who it is, whether it should stop, and its exactly-once ending.
@@ -18,17 +27,25 @@ pub struct Run(Arc<Inner>);
 struct Inner {
     leased: Leased,
     backoff: Backoff,
+    pool: PgPool,
     clock: Clock,
     stop: Stop,
     started: Instant,
     /// What the handler recorded in a transaction of its own.
     finished_in: OnceLock<&'static str>,
+    notes: Notes,
 }
 
 impl Run {
-    pub(crate) fn new(leased: Leased, backoff: Backoff, clock: Clock, stop: Stop) -> Self {
-        let (started, finished_in) = (Instant::now(), OnceLock::new());
-        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in }))
+    pub(crate) fn new(
+        leased: Leased,
+        backoff: Backoff,
+        pool: PgPool,
+        clock: Clock,
+        stop: Stop,
+    ) -> Self {
+        let (started, finished_in, notes) = (Instant::now(), OnceLock::new(), Notes::default());
+        Self(Arc::new(Inner { leased, backoff, pool, clock, stop, started, finished_in, notes }))
     }
 
     /// The job's id: the same on every attempt, so it makes a good idempotency key.
@@ -69,11 +86,31 @@ impl Run {
         self.0.finished_in.get_or_init(|| ending.name());
         let mut endings = Endings::default();
         endings.add(self.leased(), &ending, self.elapsed());
-        let accepted = store::finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
+        let accepted = finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
         match accepted.as_slice() {
             [lease] if lease.recorded == 1 => Ok(()),
             _ => Err(Error::LeaseLost),
         }
+    }
+
+    /// A transaction for what the handler wants stored. The run holds its lease until it ends.
+    async fn fenced(&self) -> Result<PgTransaction<'static>, Error> {
+        // The lease may live on for other jobs of its batch; a task that the handler left behind
+        // must not.
+        if self.0.notes.is_closed() { Err(Error::LeaseLost) } else { self.locked().await }
+    }
+
+    /// The same, also once the handler has ended. A run that finds its lease gone is stopped.
+    async fn locked(&self) -> Result<PgTransaction<'static>, Error> {
+        if self.0.stop.reason() == Some(Reason::LeaseLost) {
+            return Err(Error::LeaseLost);
+        }
+        let mut tx = self.0.pool.begin().await?;
+        if !store::lock_lease(&mut tx, self.0.leased.token).await? {
+            self.0.stop.ask(Reason::LeaseLost);
+            return Err(Error::LeaseLost);
+        }
+        Ok(tx)
     }
 
     pub(crate) fn leased(&self) -> &Leased {
