@@ -241,3 +241,44 @@ impl Level {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(notes: &Notes, message: &str) {
+        notes.say(|said| said.add_line(Level::Info, message.into()));
+    }
+
+    #[test]
+    fn a_run_that_says_nothing_has_nothing_to_write() {
+        let (silent, spoke, late) = (Notes::default(), Notes::default(), Notes::default());
+        line(&spoke, "one");
+        assert!(!silent.close() && spoke.close());
+        late.close();
+        line(&late, "too late");
+        assert!(late.said().unwritten.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_while_a_batch_is_written_stays_for_the_next() {
+        let notes = Notes::default();
+        let progress = |percent| {
+            notes.say(|said| {
+                let (note, at) = (String::new(), Instant::now());
+                said.unwritten.progress = Some(Progress { percent, note, at });
+            });
+        };
+        line(&notes, "one");
+        progress(1);
+        let written = notes.said().unwritten.clone();
+        line(&notes, "two");
+        progress(2);
+        notes.said().unwritten.remove(&written);
+        let left = notes.said().unwritten.clone();
+        assert_eq!(left.progress.as_ref().map(|progress| progress.percent), Some(2));
+        assert_eq!((left.lines.len(), left.lines[0].number), (1, 2));
+        notes.said().unwritten.remove(&left);
+        assert!(notes.said().unwritten.is_empty());
+    }
+}

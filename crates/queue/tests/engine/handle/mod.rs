@@ -142,18 +142,6 @@ async fn a_cost_that_cannot_be_is_refused() {
 }
 
 #[tokio::test]
-async fn a_job_that_says_nothing_asks_nothing_of_the_database() {
-    let theatre = Theatre::open().await;
-    sqlx::query("DROP TABLE queue.steps, queue.progress, queue.logs, queue.costs")
-        .execute(&*theatre.db)
-        .await
-        .unwrap();
-    let fleet = fleet(&theatre.db, &theatre.clock, async |_, _| Ok(Outcome::Done));
-    push(&*theatre.db, part("")).await.unwrap();
-    assert_eq!(fleet.drain().await.unwrap().of("done"), 1);
-}
-
-#[tokio::test]
 async fn what_runs_said_is_dropped_with_their_job() {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let theatre = Theatre::live().await;
