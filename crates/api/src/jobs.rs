@@ -10,7 +10,7 @@ use actix_web::{
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use context::Context;
-use queue::{ATTEMPTS, Kinds, MAX_DELAY, PRIORITIES, Push, inspect};
+use queue::{ATTEMPTS, Kinds, MAX_DELAY, PRIORITIES, Push, Pusher, inspect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -67,10 +67,11 @@ pub struct NewJobId {
 pub async fn push(
     cx: Data<Context>,
     parts: Data<Parts>,
+    pusher: Data<Pusher>,
     job: Body<NewJob>,
 ) -> Result<HttpResponse, ApiError> {
     let push = prepare(job.0, &parts.kinds, cx.clock.now())?;
-    let id = queue::push(&cx.pool, push).await?.id;
+    let id = pusher.push(push).await?.id;
     let location = format!("/v1/jobs/{id}");
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(NewJobId { id }))
 }

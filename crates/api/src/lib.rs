@@ -15,7 +15,7 @@ use std::{io, net::TcpListener};
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web::Data};
 use context::{Context, telemetry::Metrics};
-use queue::{Heartbeat, Kinds};
+use queue::{Heartbeat, Kinds, Pusher};
 use sqlx::{AssertSqlSafe, Executor};
 
 pub use docs::openapi;
@@ -50,6 +50,8 @@ pub fn start(cx: Context, parts: Parts, listener: TcpListener) -> io::Result<Ser
         App::new()
             .app_data(cx.clone())
             .app_data(parts.clone())
+            // Each thread its own: its statements then run where its connections live.
+            .app_data(Data::new(Pusher::new(cx.pool.clone())))
             .configure(routes::refusals(http.body_limit_bytes))
             .configure(routes::map)
             .wrap(from_fn(request::follow))

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
-use queue::inspect::{self, Filter, JobLine, JobState, JobView};
+use queue::inspect::{self, CostView, Filter, JobLine, JobState, JobView, LogLine, StepView};
 use queue::{ATTEMPTS, Cancelled, MAX_DELAY, PRIORITIES, Retried};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -139,10 +140,30 @@ async fn list(list: List, output: Output) -> anyhow::Result<()> {
     })
 }
 
+/// A job with what its runs said.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    job: JobView,
+    steps: Vec<StepView>,
+    costs: Vec<CostView>,
+    /// The latest, oldest first.
+    logs: Vec<LogLine>,
+}
+
+/// Log lines that are shown.
+const LOG_LINES: u16 = 20;
+
 async fn show(id: Uuid, output: Output) -> anyhow::Result<()> {
     let cx = process::connect().await?;
     let Some(job) = inspect::job(&cx.pool, id).await? else { bail!("no job has the id {id}") };
-    output.show(&job, describe)
+    let shown = Shown {
+        job,
+        steps: inspect::steps(&cx.pool, id).await?,
+        costs: inspect::costs(&cx.pool, id).await?,
+        logs: inspect::logs(&cx.pool, id, LOG_LINES).await?,
+    };
+    output.show(&shown, describe)
 }
 
 async fn retry(id: Uuid, output: Output) -> anyhow::Result<()> {
@@ -171,7 +192,8 @@ async fn cancel(id: Uuid, output: Output) -> anyhow::Result<()> {
     output.show(&json!({ "id": id, "cancelled": cancelled }), |_| text)
 }
 
-fn describe(job: &JobView) -> String {
+fn describe(shown: &Shown) -> String {
+    let job = &shown.job;
     let mut lines = vec![
         format!("{} {}", job.kind, job.id),
         format!("state     {}, attempt {} of {}", job.state, job.attempt, job.max_attempts),
@@ -182,6 +204,17 @@ fn describe(job: &JobView) -> String {
     lines.extend(job.owner.map(|owner| format!("owner     {owner}")));
     lines.extend(job.trace_id.as_ref().map(|trace| format!("trace     {trace}")));
     lines.push(format!("arguments {}", job.args));
+    lines.extend(job.progress.as_ref().map(|progress| {
+        format!(
+            "progress  {} % in attempt {}: {}",
+            progress.percent, progress.attempt, progress.note
+        )
+    }));
+    lines.extend(shown.steps.iter().map(|step| format!("step      {} is kept", step.name)));
+    for CostView { name, quantity, amount_micro, currency } in &shown.costs {
+        let (units, micros) = (amount_micro / 1_000_000, amount_micro % 1_000_000);
+        lines.push(format!("cost      {units}.{micros:06} {currency} for {quantity} {name}"));
+    }
     for run in &job.runs {
         let took = (run.ended_at - run.started_at).as_seconds_f64();
         let when = moment(run.ended_at);
@@ -192,6 +225,10 @@ fn describe(job: &JobView) -> String {
         lines.extend(
             run.error.as_ref().map(|error| format!("    {}", error.replace('\n', "\n    "))),
         );
+    }
+    for LogLine { attempt, level, message, said_at, .. } in &shown.logs {
+        let (when, message) = (moment(*said_at), message.replace('\n', "\n    "));
+        lines.push(format!("{when}  {level:<5} in attempt {attempt}: {message}"));
     }
     lines.join("\n")
 }

@@ -15,6 +15,10 @@ SELECT
         ELSE 'pruned'
     END AS "state!",
     (SELECT output FROM queue.outputs WHERE job = j.id) AS output,
+    (
+        SELECT jsonb_build_object('percent', percent, 'note', note, 'attempt', p.attempt, 'said_at', said_at)
+        FROM queue.progress p WHERE p.job = j.id
+    ) AS "progress: Json<ProgressView>",
     coalesce(history.runs, '[]') AS "runs!: Json<Vec<RunView>>"
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id

@@ -6,6 +6,9 @@
 pub enum Error {
     #[error("ask the queue's database")]
     Database(#[from] sqlx::Error),
+    /// One statement for many callers: what befell it, befell them all.
+    #[error("store jobs together with others")]
+    Group(#[source] std::sync::Arc<Error>),
     /// The arguments cannot be stored: not serialisable, or not as JSON that Postgres takes.
     #[error("arguments cannot be stored: {0}")]
     BadArgs(String),
@@ -16,6 +19,11 @@ pub enum Error {
     /// The lease was lost: somebody else owns the job, and this run may write nothing more.
     #[error("the lease of this run is lost")]
     LeaseLost,
+    /// A step's name or result is not what can be stored, or what was stored is not its type any more.
+    #[error("step {name:?}: {reason}")]
+    BadStep { name: String, reason: String },
+    #[error("cost {name:?}: {reason}")]
+    BadCost { name: String, reason: String },
     #[error("cron expression {expression:?}: {reason}")]
     BadCron { expression: String, reason: String },
     #[error("no schedule is named {0:?}")]

@@ -80,7 +80,9 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
 
     /// Starts to work; see [`Working`] for how it ends.
     pub fn start(&self, options: WorkOptions) -> Working {
-        Working::start(self.shared(engine_pool(&self.pool, &options), options), self.handlers())
+        let pool = engine_pool(&self.pool, ENGINE_CONNECTIONS, &options);
+        let notes_pool = engine_pool(&self.pool, NOTES_CONNECTIONS, &options);
+        Working::start(self.shared(pool, notes_pool, options), self.handlers())
     }
 
     /// Runs what is due, and what that makes due at once, in the caller's task; for tests.
@@ -89,7 +91,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let queues = self.kinds.queues().into_iter();
         let pool = |queue: &str| Pool { queue: queue.into(), concurrency: Self::DRAIN_BATCH };
         let options = WorkOptions::new(queues.map(pool).collect());
-        let shared = self.shared(self.pool.clone(), options);
+        let shared = self.shared(self.pool.clone(), self.pool.clone(), options);
         let handlers = self.handlers();
         let mut drained = Drained::default();
         for _ in 0..MAX_ROUNDS {
@@ -138,9 +140,10 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         Ok(count)
     }
 
-    fn shared(&self, pool: PgPool, options: WorkOptions) -> Shared {
+    fn shared(&self, pool: PgPool, notes_pool: PgPool, options: WorkOptions) -> Shared {
         Shared {
             pool,
+            notes_pool,
             clock: self.clock.clone(),
             name: worker_name(),
             number: OnceCell::new(),
@@ -194,6 +197,8 @@ impl Handlers {
 
 /// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
 const ENGINE_CONNECTIONS: u32 = 6;
+/// For all runs of a process; none is opened before one of them has something to say.
+const NOTES_CONNECTIONS: u32 = 4;
 
 /// Planning a claim anew takes longer than running it, and a plan that was made while the lists were
 /// empty would read them from end to end for ever. So plans are kept, and have to use the indexes.
@@ -201,10 +206,10 @@ pub const PLANNING: &str = "SET plan_cache_mode = force_generic_plan; SET enable
     SET enable_mergejoin = off; SET jit = off";
 
 /// Connections that handlers cannot take away from the engine.
-fn engine_pool(pool: &PgPool, options: &WorkOptions) -> PgPool {
+fn engine_pool(pool: &PgPool, connections: u32, options: &WorkOptions) -> PgPool {
     let pooled = options.pooled;
     PgPoolOptions::new()
-        .max_connections(ENGINE_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(pool.options().get_acquire_timeout())
         .after_connect(move |connection, _| {
             let set = (!pooled).then(|| connection.execute(PLANNING));

@@ -12,7 +12,7 @@ use crate::{Clock, Error};
 pub struct Dropped {
     pub days_of_runs: usize,
     pub days_of_jobs: usize,
-    /// Single rows, from the fail-safe partitions and the list of ticks.
+    /// Single rows: from the fail-safe partitions, the list of ticks, and what runs said.
     pub rows: u64,
 }
 
@@ -87,6 +87,7 @@ pub async fn drop_older(
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
     dropped.rows += delete_orphans(pool).await?;
+    dropped.rows += delete_notes(pool, horizon).await?;
     Ok(dropped)
 }
 
@@ -134,11 +135,7 @@ async fn drop_day(pool: &PgPool, day: &Day) -> sqlx::Result<()> {
 }
 
 /// History lies with the day of its job, and a job may run long after it was pushed.
-async fn has_run_since(
-    pool: &PgPool,
-    day: &Day,
-    horizon: DateTime<Utc>,
-) -> sqlx::Result<bool> {
+async fn has_run_since(pool: &PgPool, day: &Day, horizon: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- queue.has_run_since
         SELECT EXISTS (
@@ -275,6 +272,34 @@ async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
     .execute(pool)
     .await?;
     Ok(deleted.rows_affected())
+}
+
+/// What runs of dropped jobs said. Ids tell the time: younger jobs are not looked at.
+async fn delete_notes(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    const TABLES: [&str; 4] = ["steps", "progress", "logs", "costs"];
+    let mut rows = 0;
+    for table in TABLES {
+        let statement = format!(
+            "-- queue.delete_{table}
+            DELETE FROM queue.{table}
+            WHERE ctid = ANY (ARRAY(
+                SELECT n.ctid
+                FROM queue.{table} n
+                WHERE n.job < queue.first_id_at($1)
+                    AND NOT EXISTS (SELECT FROM queue.jobs j WHERE j.id = n.job)
+                LIMIT $2
+            ))"
+        );
+        loop {
+            let delete = sqlx::query(AssertSqlSafe(statement.as_str()));
+            let deleted = delete.bind(horizon).bind(MAX_DELETE).execute(pool).await?;
+            rows += deleted.rows_affected();
+            if deleted.rows_affected() < MAX_DELETE as u64 {
+                break;
+            }
+        }
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]

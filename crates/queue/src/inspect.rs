@@ -1,9 +1,14 @@
 //! Read-only views for API and CLI.
 
+mod notes;
+
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+pub use notes::{
+    CostView, LogLine, ProgressView, Spending, StepView, costs, logs, spending, steps,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -46,6 +51,8 @@ pub struct JobView {
     pub trace_id: Option<String>,
     /// What it had to say when it was done.
     pub output: Option<Value>,
+    /// None: no run has said how far it is.
+    pub progress: Option<ProgressView>,
     /// Oldest first.
     pub runs: Vec<RunView>,
 }
@@ -97,7 +104,15 @@ pub struct QueueView {
 impl QueueView {
     pub fn empty(name: &str) -> Self {
         let name = name.to_owned();
-        Self { name, paused: false, ready: 0, scheduled: 0, running: 0, dead: 0, oldest_ready_seconds: None }
+        Self {
+            name,
+            paused: false,
+            ready: 0,
+            scheduled: 0,
+            running: 0,
+            dead: 0,
+            oldest_ready_seconds: None,
+        }
     }
 }
 
@@ -124,6 +139,7 @@ pub async fn job(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<JobVi
         owner: row.owner,
         trace_id: row.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id()),
         output: row.output,
+        progress: row.progress.map(|progress| progress.0),
         runs: row.runs.0,
     }))
 }

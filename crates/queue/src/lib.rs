@@ -10,12 +10,14 @@ mod job;
 mod kinds;
 mod operate;
 mod push;
+mod pusher;
 mod run;
 mod runtime;
 pub mod schedule;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 mod trace;
 
 pub use clock::Clock;
@@ -28,6 +30,7 @@ pub use operate::{Cancelled, Retried, cancel, pause, resume, retry};
 pub use push::{
     ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, push, push_many,
 };
-pub use run::Run;
+pub use pusher::Pusher;
+pub use run::{Cost, Level, Run};
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ pub(crate) enum Hold {
 }
 
 /// What a push answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
     /// The job that was stored, or the one that holds the key.
     pub id: Uuid,
@@ -59,7 +60,7 @@ pub struct Pushed {
 }
 
 /// What came of a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placed {
     New,
     /// Nothing was stored: another job holds the key.
@@ -67,7 +68,7 @@ pub enum Placed {
 }
 
 /// Until when the key of a push is held by another job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Held {
     UntilEnded,
     Until(DateTime<Utc>),

@@ -50,6 +50,24 @@ impl PushRows {
         Ok(())
     }
 
+    /// One of them, by itself.
+    pub fn one(&self, index: usize) -> Self {
+        let only = index..=index;
+        Self {
+            ids: self.ids[only.clone()].to_vec(),
+            kinds: self.kinds[only.clone()].to_vec(),
+            queues: self.queues[only.clone()].to_vec(),
+            args: self.args[only.clone()].to_vec(),
+            priorities: self.priorities[only.clone()].to_vec(),
+            max_attempts: self.max_attempts[only.clone()].to_vec(),
+            run_ats: self.run_ats[only.clone()].to_vec(),
+            delays: self.delays[only.clone()].to_vec(),
+            owners: self.owners[only.clone()].to_vec(),
+            traces: self.traces[only.clone()].to_vec(),
+            uniques: self.uniques[only].to_vec(),
+        }
+    }
+
     pub fn has_keys(&self) -> bool {
         self.uniques.iter().any(Option::is_some)
     }
@@ -447,9 +465,8 @@ pub(crate) async fn rescue(
     if expired.is_empty() {
         return Ok(Rescued::default());
     }
-    let rescued = sqlx::query_file!("sql/rescue.sql", now, &expired, MAX_LOSSES)
-        .fetch_one(&mut *tx)
-        .await?;
+    let rescued =
+        sqlx::query_file!("sql/rescue.sql", now, &expired, MAX_LOSSES).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(Rescued { leases: expired.len(), jobs: rescued.lost, poison: rescued.poison })
 }

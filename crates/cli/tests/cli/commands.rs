@@ -38,6 +38,44 @@ async fn a_job_can_be_pushed_listed_shown_cancelled_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_job_is_shown_with_what_its_runs_said() {
+    let cx = database().await;
+    let pushed = run(&cx, &["jobs", "push", "maintenance.drop_history", "--json"]);
+    let id = pushed.json()["ids"][0].as_str().unwrap().to_owned();
+    let shown = run(&cx, &["jobs", "show", &id, "--json"]).json();
+    assert_eq!((&shown["progress"], &shown["logs"]), (&json!(null), &json!([])));
+    // No kind of this binary says all of it.
+    let said = format!(
+        "INSERT INTO queue.progress VALUES ('{id}', 1, 2, 40, 'day 4 of 10', now());
+        INSERT INTO queue.steps VALUES ('{id}', 'count', '10', 1);
+        INSERT INTO queue.costs VALUES
+            ('{id}', 1, 1, 'maintenance.drop_history', 'calls', 3, 1000150, 'USD', now()),
+            ('{id}', 2, 1, 'maintenance.drop_history', 'calls', 1, 50, 'USD', now());
+        INSERT INTO queue.logs
+        SELECT '{id}', 1, n, 1, 'warn', 'line ' || n, now() FROM generate_series(1, 25) n"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(said)).execute(&cx.pool).await.unwrap();
+    let shown = run(&cx, &["jobs", "show", &id]).out;
+    for part in [
+        "progress  40 % in attempt 2: day 4 of 10",
+        "step      count is kept",
+        "cost      1.000200 USD for 4 calls",
+        "warn  in attempt 1: line 6\n",
+        "warn  in attempt 1: line 25\n",
+    ] {
+        assert!(shown.contains(part), "{part:?} in {shown}");
+    }
+    assert!(!shown.contains("line 5\n"), "only the last are shown");
+    let shown = run(&cx, &["jobs", "show", &id, "--json"]).json();
+    assert_eq!(shown["progress"]["percent"], 40);
+    assert_eq!(shown["costs"][0]["amount_micro"], 1_000_200);
+    assert_eq!(
+        (&shown["logs"][19]["message"], &shown["steps"][0]["result"]),
+        (&json!("line 25"), &json!(10))
+    );
+}
+
+#[tokio::test]
 async fn many_jobs_are_pushed_together_and_for_later() {
     let cx = database().await;
     let push = [

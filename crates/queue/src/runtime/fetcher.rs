@@ -99,8 +99,7 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
     // Waiting for a connection is not part of the lease's life.
     let mut connection = shared.pool.acquire().await?;
     let asked_at = Instant::now();
-    let claimed =
-        store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await?;
+    let claimed = store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await?;
     drop(connection);
     lanes.note(&wanted, &claimed);
     let jobs = claimed.jobs;
@@ -137,7 +136,8 @@ pub(crate) fn prepare(shared: &Shared, handlers: &Handlers, jobs: Vec<Leased>) -
             stop.ask(Reason::Cancelled);
         }
         let route = handlers.of(&leased.kind);
-        let run = Run::new(leased, route.backoff, shared.clock.clone(), stop);
+        let (pool, clock) = (shared.notes_pool.clone(), shared.clock.clone());
+        let run = Run::new(leased, route.backoff, pool, clock, stop);
         Work { run, route, slot: None }
     };
     let works: Vec<_> = jobs.into_iter().map(ready).collect();

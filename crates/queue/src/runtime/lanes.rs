@@ -103,7 +103,16 @@ impl Lanes {
         };
         let (lanes, dispatches) = pools.iter().map(lane).unzip();
         let now = Instant::now();
-        (Self { lanes, unaware: None, safe_every: Duration::ZERO, safe_at: now, sweep_at: now + SWEEP_EVERY }, dispatches)
+        (
+            Self {
+                lanes,
+                unaware: None,
+                safe_every: Duration::ZERO,
+                safe_at: now,
+                sweep_at: now + SWEEP_EVERY,
+            },
+            dispatches,
+        )
     }
 
     /// Somebody has pushed, or it is time to look anyway.
@@ -134,7 +143,9 @@ impl Lanes {
         let (now, snapshot) = (Instant::now(), claimed.snapshot);
         let was_settled = self.are_settled();
         for (queue, asked) in wanted.queues.iter().zip(&wanted.free) {
-            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else { continue };
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else {
+                continue;
+            };
             let of_lane = claimed.jobs.iter().filter(|job| job.queue == *queue);
             let taken: Vec<_> = of_lane.map(|job| (job.priority, job.seq)).collect();
             let full = taken.len() >= *asked as usize;

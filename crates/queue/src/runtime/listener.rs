@@ -29,7 +29,9 @@ pub(super) async fn listen(shared: Arc<Shared>) {
     loop {
         match hear(&shared).await {
             Ok(()) => {
-                tracing::warn!("notifications do not arrive, perhaps for a pooler; polling instead");
+                tracing::warn!(
+                    "notifications do not arrive, perhaps for a pooler; polling instead"
+                );
                 tokio::time::sleep(TRY_AGAIN).await;
             }
             Err(error) => {

@@ -29,12 +29,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use completer::record;
 pub(crate) use ending::{Ended, Ending};
+pub(crate) use fetcher::prepare;
 use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use marks::{Marks, Snapshot, Stretch};
 pub(crate) use route::{Handler, Route};
 pub(crate) use shell::{Failure, run_all};
-pub(crate) use fetcher::prepare;
 
 use crate::Clock;
 use crate::fleet::Handlers;
@@ -100,6 +100,8 @@ impl Heartbeat {
 pub(crate) struct Shared {
     /// Not the handlers' pool: when they hold all of its connections, leases must still be renewed.
     pub pool: PgPool,
+    /// Nor the engine's own: what runs say must not hold up claims and outcomes.
+    pub notes_pool: PgPool,
     pub clock: Clock,
     /// Host, process id and a random part: who it was, in history.
     pub name: String,
@@ -246,7 +248,8 @@ async fn work(
     }
     drop(keeper);
     // Connections that a stuck server holds are not waited for.
-    let _ = tokio::time::timeout(CLOSE_LIMIT, shared.pool.close()).await;
+    let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };
+    let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;
     Ok(())
 }
 

@@ -221,7 +221,7 @@ where
         let handler = stopped.is_none().then(|| self.inner.call(task));
         Box::pin(async move {
             let ending = match (handler, stopped) {
-                (Some(handler), _) => supervise(&run, route.timeout, handler).await,
+                (Some(handler), _) => run.with_notes(supervise(&run, route.timeout, handler)).await,
                 (None, reason) => reason.and_then(Ending::stopped),
             };
             if let Some(ending) = ending {
@@ -281,7 +281,9 @@ fn conclude(run: &Run, result: Result<Outcome, BoxDynError>) -> Ending {
                 Failure::UnknownKind(_) => {
                     Ending::Snoozed { after: UNKNOWN_KIND_WAIT, why: Some(failure.to_string()) }
                 }
-                Failure::Handler(ref error) if error.chain().any(|cause| cause.is::<Permanent>()) => {
+                Failure::Handler(ref error)
+                    if error.chain().any(|cause| cause.is::<Permanent>()) =>
+                {
                     Ending::Dead { error: failure.to_string(), cause: Cause::Permanent }
                 }
                 Failure::Handler(_) => Ending::failure(run, failure.to_string()),

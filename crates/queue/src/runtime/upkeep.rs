@@ -86,7 +86,10 @@ async fn rescue(shared: &Shared) -> sqlx::Result<()> {
             metrics::counter!("beadle_jobs_rescued_total").increment(rescued.jobs as u64);
         }
         if rescued.poison > 0 {
-            tracing::error!(jobs = rescued.poison, "jobs died with their worker too often; they are dead");
+            tracing::error!(
+                jobs = rescued.poison,
+                "jobs died with their worker too often; they are dead"
+            );
         }
         if rescued.leases < MAX_RESCUE as usize {
             break;

@@ -45,8 +45,13 @@ async fn plan(db: &PgPool, file: &str) -> String {
     let count = parameters.fetch_one(&mut *connection).await.unwrap();
     let nulls = vec!["NULL"; count as usize].join(", ");
     let explain = AssertSqlSafe(format!("EXPLAIN EXECUTE hot({nulls})"));
-    let lines: Vec<String> =
-        sqlx::raw_sql(explain).fetch_all(&mut *connection).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let lines: Vec<String> = sqlx::raw_sql(explain)
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     sqlx::raw_sql("DEALLOCATE hot; RESET ALL").execute(&mut *connection).await.unwrap();
     lines.join("\n")
 }
@@ -79,6 +84,7 @@ async fn hot_statements_use_indexes() {
     }
     // The two ways into queue.ready begin where their stretch begins.
     let claim = plan(&theatre.db, "claim").await;
-    let searched = claim.lines().filter(|line| line.contains("Index Cond:") && line.contains("> ROW("));
+    let searched =
+        claim.lines().filter(|line| line.contains("Index Cond:") && line.contains("> ROW("));
     assert_eq!(searched.count(), 2, "a stretch is walked, not searched:\n{claim}");
 }

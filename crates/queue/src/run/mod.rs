@@ -1,15 +1,24 @@
 //! One attempt of a job, as its handler sees it.
 
+mod cost;
+mod notes;
+mod step;
+mod store;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+pub use cost::Cost;
+pub use notes::Level;
+use notes::Notes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::PgPool;
 use sqlx::postgres::PgTransaction;
 use uuid::Uuid;
 
-use crate::runtime::{Ending, Stop};
-use crate::store::{self, Endings, Leased};
+use crate::runtime::{Ending, Reason, Stop};
+use crate::store::{Endings, Leased, finish};
 use crate::{Backoff, Clock, Error, Outcome, Trace};
 
 /// Larger results belong in object storage, with their key in the output.
@@ -23,19 +32,37 @@ pub struct Run(Arc<Inner>);
 struct Inner {
     leased: Leased,
     backoff: Backoff,
+    pool: PgPool,
     clock: Clock,
     stop: Stop,
     started: Instant,
     /// What the handler recorded in a transaction of its own.
     finished_in: OnceLock<&'static str>,
     output: OnceLock<Box<RawValue>>,
+    notes: Notes,
 }
 
 impl Run {
-    pub(crate) fn new(leased: Leased, backoff: Backoff, clock: Clock, stop: Stop) -> Self {
-        let (finished_in, output) = (OnceLock::new(), OnceLock::new());
-        let started = Instant::now();
-        Self(Arc::new(Inner { leased, backoff, clock, stop, started, finished_in, output }))
+    pub(crate) fn new(
+        leased: Leased,
+        backoff: Backoff,
+        pool: PgPool,
+        clock: Clock,
+        stop: Stop,
+    ) -> Self {
+        let (started, finished_in, notes) = (Instant::now(), OnceLock::new(), Notes::default());
+        let output = OnceLock::new();
+        Self(Arc::new(Inner {
+            leased,
+            backoff,
+            pool,
+            clock,
+            stop,
+            started,
+            finished_in,
+            output,
+            notes,
+        }))
     }
 
     /// The job's id: the same on every attempt, so it makes a good idempotency key.
@@ -76,7 +103,7 @@ impl Run {
         self.0.finished_in.get_or_init(|| ending.name());
         let mut endings = Endings::default();
         endings.add(self, &ending, self.elapsed());
-        let accepted = store::finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
+        let accepted = finish(&mut **tx, self.0.clock.for_database(), &endings).await?;
         match accepted.as_slice() {
             [lease] if lease.recorded == 1 => Ok(()),
             _ => Err(Error::LeaseLost),
@@ -85,11 +112,13 @@ impl Run {
 
     /// What the job has to say when it is done; kept as long as the job. The first call counts.
     pub fn output(&self, output: &impl Serialize) -> Result<(), Error> {
-        let text = serde_json::to_string(output).map_err(|error| Error::BadOutput(error.to_string()))?;
+        let text =
+            serde_json::to_string(output).map_err(|error| Error::BadOutput(error.to_string()))?;
         if text.len() > MAX_OUTPUT_BYTES {
             return Err(Error::TooLarge { bytes: text.len(), limit: MAX_OUTPUT_BYTES });
         }
-        let text = RawValue::from_string(text).map_err(|error| Error::BadOutput(error.to_string()))?;
+        let text =
+            RawValue::from_string(text).map_err(|error| Error::BadOutput(error.to_string()))?;
         self.0.output.get_or_init(|| text);
         Ok(())
     }
@@ -102,6 +131,26 @@ impl Run {
     pub(crate) fn trace(&self) -> Trace {
         let given = self.0.leased.trace.as_deref().and_then(Trace::parse);
         given.unwrap_or_else(|| Trace::of_job(self.0.leased.id))
+    }
+
+    /// A transaction for what the handler wants stored. The run holds its lease until it ends.
+    async fn fenced(&self) -> Result<PgTransaction<'static>, Error> {
+        // The lease may live on for other jobs of its batch; a task that the handler left behind
+        // must not.
+        if self.0.notes.is_closed() { Err(Error::LeaseLost) } else { self.locked().await }
+    }
+
+    /// The same, also once the handler has ended. A run that finds its lease gone is stopped.
+    async fn locked(&self) -> Result<PgTransaction<'static>, Error> {
+        if self.0.stop.reason() == Some(Reason::LeaseLost) {
+            return Err(Error::LeaseLost);
+        }
+        let mut tx = self.0.pool.begin().await?;
+        if !store::lock_lease(&mut tx, self.0.leased.token).await? {
+            self.0.stop.ask(Reason::LeaseLost);
+            return Err(Error::LeaseLost);
+        }
+        Ok(tx)
     }
 
     pub(crate) fn leased(&self) -> &Leased {

@@ -1,0 +1,115 @@
+//! Pushes of many callers in one statement.
+//!
+//! A statement for each job costs a round trip and a commit for each job. While one is under way,
+//! the callers who come in the meantime wait together, and the next statement takes them all: alone,
+//! nobody waits; together, they share the price.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::sync::{Mutex, OnceCell, mpsc, oneshot};
+
+use crate::push::{Placed, Push, Pushed};
+use crate::store::{self, PushRows};
+use crate::{Error, Trace};
+
+/// Pushes jobs for many callers of one process; cheap to clone.
+///
+/// Each push commits by itself: use [`push`](crate::push()) to push in a transaction of yours.
+#[derive(Clone, Debug)]
+pub struct Pusher {
+    pool: PgPool,
+    lines: Arc<OnceCell<mpsc::Sender<Waiting>>>,
+}
+
+struct Waiting {
+    push: Push,
+    trace: Option<String>,
+    answer: oneshot::Sender<Result<Pushed, Error>>,
+}
+
+/// Jobs in one statement.
+const MAX_GROUP: usize = 500;
+/// Callers that may wait before others have to wait to wait.
+const MAX_WAITING: usize = 4096;
+/// Statements under way at a time: while one commits, the next is put together.
+const STATEMENTS: usize = 2;
+
+impl Pusher {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, lines: Arc::default() }
+    }
+
+    /// Stores one job; once this returns `Ok`, it is committed.
+    ///
+    /// A caller who gives up waiting does not take the job back: it may be stored or not.
+    pub async fn push(&self, job: impl Into<Push>) -> Result<Pushed, Error> {
+        let push = job.into();
+        // A key may be held by an open transaction: nobody else should wait for that.
+        if push.unique.is_some() {
+            return crate::push(&self.pool, push).await;
+        }
+        let trace = Trace::current().map(|trace| trace.traceparent());
+        let (answer, answered) = oneshot::channel();
+        let line = self.lines.get_or_init(|| async { self.start() }).await;
+        let gone = || Error::Database(sqlx::Error::WorkerCrashed);
+        line.send(Waiting { push, trace, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    fn start(&self) -> mpsc::Sender<Waiting> {
+        let (line_in, line_out) = mpsc::channel(MAX_WAITING);
+        let line_out = Arc::new(Mutex::new(line_out));
+        for _ in 0..STATEMENTS {
+            tokio::spawn(serve(self.pool.clone(), line_out.clone()));
+        }
+        line_in
+    }
+}
+
+/// Stores what has gathered, statement after statement, until the last caller is gone.
+async fn serve(pool: PgPool, line: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    loop {
+        let mut group = Vec::with_capacity(MAX_GROUP);
+        // One gathers while the other's statement is under way.
+        if line.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
+            return;
+        }
+        store_group(&pool, group).await;
+    }
+}
+
+/// Stores a group in one statement. A value that the database refuses is its caller's alone: then
+/// each goes by itself.
+async fn store_group(pool: &PgPool, group: Vec<Waiting>) {
+    let mut rows = PushRows::default();
+    let mut callers = Vec::with_capacity(group.len());
+    for Waiting { push, trace, answer } in group {
+        match rows.add(push, trace.as_deref()) {
+            Ok(()) => callers.push(answer),
+            // Nobody waits any more: then nobody misses the answer.
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    }
+    if callers.is_empty() {
+        return;
+    }
+    let stored = store::push(pool, &rows).await;
+    if matches!(stored, Err(Error::BadArgs(_))) && callers.len() > 1 {
+        for (index, answer) in callers.into_iter().enumerate() {
+            let one = rows.one(index);
+            let stored = store::push(pool, &one).await;
+            let _ =
+                answer.send(stored.map(|()| Pushed { id: rows.ids[index], placed: Placed::New }));
+        }
+        return;
+    }
+    let failure = stored.err().map(Arc::new);
+    for (id, answer) in rows.ids.iter().zip(callers) {
+        let result = match &failure {
+            None => Ok(Pushed { id: *id, placed: Placed::New }),
+            Some(error) => Err(Error::Group(error.clone())),
+        };
+        let _ = answer.send(result);
+    }
+}
