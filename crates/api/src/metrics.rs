@@ -80,6 +80,7 @@ mod tests {
     fn an_empty_queue_is_shown_too() {
         let media = QueueView {
             name: "media".into(),
+            paused: false,
             ready: 3,
             scheduled: 1,
             running: 2,
