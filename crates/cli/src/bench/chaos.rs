@@ -42,7 +42,7 @@ pub struct Args {
     /// Worker processes
     #[arg(long, value_name = "N", default_value_t = 6)]
     processes: usize,
-    /// How long faults go on at most; they end when all jobs have
+    /// How long faults go on at most, once each sort was there; they end when all jobs have
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
     /// Draws the same jobs and faults again; what they meet is up to the machine
@@ -93,7 +93,7 @@ pub fn verdict(measured: &Value) -> anyhow::Result<()> {
 fn broken(figures: &Map<String, Value>) -> Vec<String> {
     let times = |name: &&str| figures.get(*name).and_then(Value::as_f64).unwrap_or(0.0);
     let broken = COUNTERS.iter().filter(|name| times(name) != 0.0);
-    broken.map(|name| format!("{name} {}", times(&name))).collect()
+    broken.map(|name| format!("{name} {}", times(name))).collect()
 }
 
 async fn run(
@@ -112,6 +112,7 @@ async fn run(
     let over = Duration::from_secs((args.jobs / PUSHES_PER_SECOND) as u64).max(MIN_PUSHING);
     let pushing = Pushing {
         options: through,
+        around: database.pool.clone(),
         jobs: args.jobs,
         over,
         seed,
@@ -128,7 +129,7 @@ async fn run(
             return false;
         }
         looked_at = Instant::now();
-        matches!(history::open(&database.pool).await, Ok(0))
+        history::open(&database.pool).await.is_ok_and(|open| open <= 0)
     };
     faults.commit(Duration::from_secs(args.seconds), all_ended).await?;
     let fault_seconds = begun.elapsed().as_secs_f64();
@@ -168,7 +169,7 @@ async fn drain(pool: &PgPool, crew: &mut Crew) -> anyhow::Result<()> {
         if open < least {
             (least, moved_at) = (open, Instant::now());
         }
-        if open == 0 || moved_at.elapsed() > STALL {
+        if open <= 0 || moved_at.elapsed() > STALL {
             return Ok(());
         }
         tokio::time::sleep(LOOK / 5).await;

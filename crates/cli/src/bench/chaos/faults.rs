@@ -1,6 +1,6 @@
 //! Draws faults and commits them.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -41,10 +41,12 @@ const SORTS: [(Fault, u32); 7] = [
     (Fault::DelayPastLease, 2),
 ];
 
-const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 50..=800;
+const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 100..=1300;
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a sort that has not taken effect yet is tried beyond the limit.
+const OVERTIME: Duration = Duration::from_secs(30);
 /// One fault in so many hits all connections.
-const HITS_ALL: u32 = 4;
+const HITS_ALL: u32 = 8;
 
 /// Everything that faults act upon.
 pub struct Faults<'a> {
@@ -52,37 +54,41 @@ pub struct Faults<'a> {
     crew: &'a mut Crew,
     proxy: &'a Proxy,
     random: StdRng,
-    /// Every sort comes up before any comes up again.
-    first: Vec<Fault>,
+    /// Every sort, in the order in which they come up at first.
+    sorts: Vec<Fault>,
     restarts: u64,
 }
 
 impl<'a> Faults<'a> {
     pub fn new(server: &'a Server, crew: &'a mut Crew, proxy: &'a Proxy, seed: u32) -> Self {
         let mut random = StdRng::seed_from_u64(!u64::from(seed));
-        let mut first: Vec<_> = SORTS.iter().map(|(fault, _)| *fault).collect();
-        first.retain(|fault| *fault != Fault::Restart || server.is_ours());
-        first.shuffle(&mut random);
-        Self { server, crew, proxy, random, first, restarts: 0 }
+        let mut sorts: Vec<_> = SORTS.iter().map(|(fault, _)| *fault).collect();
+        sorts.retain(|fault| *fault != Fault::Restart || server.is_ours());
+        sorts.shuffle(&mut random);
+        Self { server, crew, proxy, random, sorts, restarts: 0 }
     }
 
-    /// Commits faults until `over` says so, but each sort once, and for no longer than `limit`.
-    /// Then everything may go on.
+    /// Commits each sort once, and more until `over` says so or the limit is reached. Then
+    /// everything may go on.
     pub async fn commit(
         &mut self,
         limit: Duration,
         mut over: impl AsyncFnMut() -> bool,
     ) -> anyhow::Result<()> {
         let end = Instant::now() + limit;
-        while Instant::now() < end && !(self.first.is_empty() && over().await) {
-            let pause = Duration::from_millis(self.random.random_range(PAUSE_MILLIS));
-            let next = Instant::now() + pause;
-            while Instant::now() < next {
-                self.crew.look_after()?;
-                sleep(LOOK).await;
+        loop {
+            let missing = self.sorts.iter().copied().find(|fault| self.count(*fault) == 0);
+            let in_time = Instant::now() < end;
+            let go_on = match missing {
+                Some(_) => in_time || end.elapsed() < OVERTIME,
+                None => in_time && !over().await,
+            };
+            if !go_on {
+                break;
             }
-            // The first of each sort should hit something, and an idle connection is nothing.
-            let (fault, all) = match self.first.pop() {
+            self.pause().await?;
+            // Whatever is missing should hit something, and an idle connection is nothing.
+            let (fault, all) = match missing {
                 Some(fault) => (fault, true),
                 None => (self.draw()?, self.random.random_ratio(1, HITS_ALL)),
             };
@@ -90,6 +96,16 @@ impl<'a> Faults<'a> {
         }
         self.proxy.calm();
         self.crew.let_all_go_on();
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> anyhow::Result<()> {
+        let pause = Duration::from_millis(self.random.random_range(PAUSE_MILLIS));
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            self.crew.look_after()?;
+            sleep(LOOK).await;
+        }
         Ok(())
     }
 
@@ -103,7 +119,7 @@ impl<'a> Faults<'a> {
 
     async fn commit_one(&mut self, fault: Fault, all: bool) -> anyhow::Result<()> {
         let worker = self.random.random_range(0..self.crew.size());
-        let longer = LEASE.mul_f64(self.random.random_range(1.2..2.0));
+        let longer = LEASE.mul_f64(self.random.random_range(1.5..2.5));
         let shorter = LEASE.mul_f64(self.random.random_range(0.01..0.5));
         match fault {
             Fault::Kill => self.crew.kill(worker).await?,
@@ -129,22 +145,36 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// How many faults there were of each sort.
+    /// How many there were of each sort.
     pub fn counts(&self) -> Value {
-        let done = self.proxy.done();
         let restarts = if self.server.is_ours() {
             json!(self.restarts)
         } else {
             json!("none: DATABASE_URL names a server that is not ours to restart")
         };
         json!({
-            "kills": self.crew.kills.len(),
-            "stops": self.crew.stops,
+            "kills": self.count(Fault::Kill),
+            "stops": self.count(Fault::Stop),
             "restarts": restarts,
-            "cuts": done.cuts.load(Ordering::Relaxed),
-            "cuts_inside": done.cuts_inside.load(Ordering::Relaxed),
-            "delays": done.holds.load(Ordering::Relaxed),
-            "delays_past_lease": done.long_holds.load(Ordering::Relaxed),
+            "cuts": self.count(Fault::Cut),
+            "cuts_inside": self.count(Fault::CutInside),
+            "delays": self.count(Fault::Delay),
+            "delays_past_lease": self.count(Fault::DelayPastLease),
         })
+    }
+
+    /// Those that took effect: of the connections, what was cut and which bytes were held.
+    fn count(&self, fault: Fault) -> u64 {
+        let done = self.proxy.done();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        match fault {
+            Fault::Kill => self.crew.kills.len() as u64,
+            Fault::Stop => self.crew.stops,
+            Fault::Restart => self.restarts,
+            Fault::Cut => load(&done.cuts),
+            Fault::CutInside => load(&done.cuts_inside),
+            Fault::Delay => load(&done.holds),
+            Fault::DelayPastLease => load(&done.long_holds),
+        }
     }
 }

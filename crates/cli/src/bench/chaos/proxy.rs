@@ -40,7 +40,7 @@ pub struct Done {
     pub cuts_inside: AtomicU64,
     /// Stretches of bytes, in either direction.
     pub holds: AtomicU64,
-    /// Those of them that outlast a lease.
+    /// The same for longer than a lease.
     pub long_holds: AtomicU64,
 }
 
@@ -161,9 +161,9 @@ async fn pass(
         let order = *orders.borrow();
         match order {
             Order::HoldUntil(until) if until > Instant::now() => {
-                done.holds.fetch_add(1, Ordering::Relaxed);
                 let long = until - Instant::now() > LEASE;
-                done.long_holds.fetch_add(u64::from(long), Ordering::Relaxed);
+                let counter = if long { &done.long_holds } else { &done.holds };
+                counter.fetch_add(1, Ordering::Relaxed);
                 sleep_until(until).await;
             }
             Order::CutInside if answers => {

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::Instant;
 
+use super::history;
 use super::jobs::Draw;
 
 /// How a pushing fared.
@@ -18,7 +20,10 @@ pub struct Pushed {
 }
 
 pub struct Pushing {
+    /// The way with the faults.
     pub options: PgConnectOptions,
+    /// The way around them, to see how many jobs are open.
+    pub around: PgPool,
     /// So many are to be acknowledged.
     pub jobs: usize,
     /// Spread over this long, unless faults make it longer.
@@ -29,8 +34,11 @@ pub struct Pushing {
 }
 
 const TICK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(200);
 /// One push has no more jobs, however far behind it is.
 const MAX_BATCH: usize = 200;
+/// Behind a longer queue, the time to recovery would be that of waiting in line.
+const MAX_OPEN: usize = 400;
 const CONNECTIONS: u32 = 2;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Faults are shorter than this; who gets no answer for so long is not told by chance.
@@ -48,11 +56,19 @@ pub async fn push(pushing: Pushing) -> anyhow::Result<Pushed> {
     let mut draw = Draw::seeded(pushing.seed);
     let begun = Instant::now();
     let (mut acknowledged, mut unanswered, mut answered_at) = (0, 0, begun);
+    let (mut room, mut looked_at) = (MAX_OPEN, begun);
     while acknowledged < pushing.jobs {
         tokio::time::sleep(TICK).await;
         let share = begun.elapsed().div_duration_f64(pushing.over).min(1.0);
         let due = (share * pushing.jobs as f64) as usize;
-        let count = due.saturating_sub(acknowledged).min(MAX_BATCH);
+        if looked_at.elapsed() > LOOK {
+            // Without an answer, nobody knows whether there is room.
+            let open = history::open(&pushing.around).await.unwrap_or(i64::MAX);
+            room = MAX_OPEN.saturating_sub(usize::try_from(open).unwrap_or(0));
+            looked_at = Instant::now();
+        }
+        let count = due.saturating_sub(acknowledged).min(MAX_BATCH).min(room);
+        room -= count;
         let jobs: Vec<_> = (0..count).map(|_| draw.next()).collect();
         match queue::push_many(&pool, jobs).await {
             Ok(pushed) => {
