@@ -55,6 +55,7 @@ const COUNTERS: [&str; 4] = ["lost", "stale_accepted", "double_leases", "effects
 /// Jobs are pushed at this rate, and over this long at least: faults need something to hit.
 const PUSHES_PER_SECOND: usize = 1000;
 const MIN_PUSHING: Duration = Duration::from_secs(8);
+/// Counting open jobs costs; so does a fault too many, but less.
 const LOOK: Duration = Duration::from_secs(1);
 /// Without faults, a queue that stands still for so long will not move again.
 const STALL: Duration = Duration::from_secs(60);
@@ -124,12 +125,11 @@ async fn run(
     let mut faults = Faults::new(server, &mut crew, &proxy, seed);
     let mut looked_at = begun;
     let all_ended = async || {
-        // Counting costs; so does a fault too many, but less.
         if !pushing.is_finished() || looked_at.elapsed() < LOOK {
             return false;
         }
         looked_at = Instant::now();
-        history::open(&database.pool).await.is_ok_and(|open| open <= 0)
+        matches!(history::open(&database.pool).await, Ok(0))
     };
     faults.commit(Duration::from_secs(args.seconds), all_ended).await?;
     let fault_seconds = begun.elapsed().as_secs_f64();
@@ -169,10 +169,10 @@ async fn drain(pool: &PgPool, crew: &mut Crew) -> anyhow::Result<()> {
         if open < least {
             (least, moved_at) = (open, Instant::now());
         }
-        if open <= 0 || moved_at.elapsed() > STALL {
+        if open == 0 || moved_at.elapsed() > STALL {
             return Ok(());
         }
-        tokio::time::sleep(LOOK / 5).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -183,7 +183,8 @@ async fn judge(database: &Database, acknowledged: &Path) -> anyhow::Result<(Verd
     let found: [&[Uuid]; COUNTERS.len()] =
         [&verdict.lost, &verdict.stale_accepted, &verdict.double_leases, &verdict.effects_twice];
     for (counter, jobs) in COUNTERS.iter().zip(found) {
-        for job in jobs.iter().take(SHOWN) {
+        // In order, and listed for each time.
+        for job in jobs.chunk_by(Uuid::eq).filter_map(<[_]>::first).take(SHOWN) {
             eprintln!("{counter}: job {job}\n  {}", history.of_job(*job).join("\n  "));
         }
     }

@@ -53,9 +53,17 @@ pub async fn install(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many jobs have not ended for good; less when one did so twice, which the checker finds.
+/// How many jobs have not ended for good.
 pub async fn open(pool: &PgPool) -> sqlx::Result<i64> {
     let open = "-- chaos.open
+        SELECT count(DISTINCT job) - count(DISTINCT job) FILTER (WHERE outcome = ANY ($1))
+        FROM chaos.history WHERE job IS NOT NULL";
+    sqlx::query_scalar(open).bind(FINAL).fetch_one(pool).await
+}
+
+/// The same in a fraction of the time, as long as no job has ended for good twice.
+pub async fn about_open(pool: &PgPool) -> sqlx::Result<i64> {
+    let open = "-- chaos.about_open
         SELECT count(*) FILTER (WHERE what = 'pushed') - count(*) FILTER (WHERE outcome = ANY ($1))
         FROM chaos.history";
     sqlx::query_scalar(open).bind(FINAL).fetch_one(pool).await

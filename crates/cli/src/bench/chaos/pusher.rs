@@ -63,7 +63,7 @@ pub async fn push(pushing: Pushing) -> anyhow::Result<Pushed> {
         let due = (share * pushing.jobs as f64) as usize;
         if looked_at.elapsed() > LOOK {
             // Without an answer, nobody knows whether there is room.
-            let open = history::open(&pushing.around).await.unwrap_or(i64::MAX);
+            let open = history::about_open(&pushing.around).await.unwrap_or(i64::MAX);
             room = MAX_OPEN.saturating_sub(usize::try_from(open).unwrap_or(0));
             looked_at = Instant::now();
         }
