@@ -240,6 +240,8 @@ mod tests {
         for effects in [&[][..], &[3, 3], &[2, 3], &[2]] {
             assert_eq!(counts(&done, effects), [0, 0, 0, 1], "{effects:?}");
         }
+        let again = [done.to_vec(), vec![(4, leased(2)), (5, ended(2, "done"))]].concat();
+        assert_eq!(counts(&again, &[3, 5]), [0, 0, 1, 1]);
         let dead = [(2, leased(1)), (3, ended(1, "dead"))];
         assert_eq!(counts(&dead, &[]), [0, 0, 0, 0]);
         assert_eq!(counts(&dead, &[3]), [0, 0, 0, 1]);

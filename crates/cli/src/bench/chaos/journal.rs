@@ -140,13 +140,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ms = |ms: u64| Duration::from_millis(ms).as_nanos();
         let (a, b, c) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
-        // At 100 ms `a` runs, `b` has ended and `c` runs but has ended in the database.
+        // At 100 ms `a` runs, `b` has ended and `c` runs but has ended in the database. The signal
+        // takes a moment to arrive, in which `a` starts once more.
         let killed = format!(
-            "start {a} 1 {}\nstart {b} 1 {}\nend {b} 1 {}\nstart {c} 1 {}\n",
+            "start {a} 1 {}\nstart {b} 1 {}\nend {b} 1 {}\nstart {c} 1 {}\nstart {a} 2 {}\n",
             ms(50),
             ms(60),
             ms(70),
-            ms(80)
+            ms(80),
+            ms(101)
         );
         // A start before the kill is no recovery from it.
         let other = format!(
