@@ -25,14 +25,13 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use self::checker::Verdict;
 use self::crew::Crew;
 use self::faults::Faults;
-use self::history::History;
+use self::history::{History, Progress};
 use self::proxy::Proxy;
-use self::pusher::{Pushing, push};
+use self::pusher::{Pushed, Pushing, push};
 use super::database::{Database, Server};
-use super::{JOBS, PROCESSES, SECONDS, check, figures, patiently, rounded};
+use super::{JOBS, PROCESSES, SECONDS, check, figures, rounded};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -110,66 +109,68 @@ async fn run(
     let through = proxy.before(&database.options);
     let mut crew = Crew::start(through.to_url_lossy().to_string(), directory, args.processes)?;
     let acknowledged = directory.join("acknowledged");
-    let over = Duration::from_secs((args.jobs / PUSHES_PER_SECOND) as u64).max(MIN_PUSHING);
-    let pushing = Pushing {
+    let pushing = AbortOnDropHandle::new(tokio::spawn(push(Pushing {
         options: through,
         around: database.pool.clone(),
         jobs: args.jobs,
-        over,
+        over: Duration::from_secs((args.jobs / PUSHES_PER_SECOND) as u64).max(MIN_PUSHING),
         seed,
         acknowledged: acknowledged.clone(),
-    };
-    let pushing = AbortOnDropHandle::new(tokio::spawn(push(pushing)));
+    })));
 
     let begun = Instant::now();
     let mut faults = Faults::new(server, &mut crew, &proxy, seed);
-    let mut looked_at = begun;
-    let all_ended = async || {
-        if !pushing.is_finished() || looked_at.elapsed() < LOOK {
-            return false;
-        }
-        looked_at = Instant::now();
-        matches!(history::open(&database.pool).await, Ok(0))
-    };
-    faults.commit(Duration::from_secs(args.seconds), all_ended).await?;
-    let fault_seconds = begun.elapsed().as_secs_f64();
-    let counts = faults.counts();
-    let pushed = patiently("pushing", async { pushing.await? }).await?;
-    drain(&database.pool, &mut crew).await?;
+    let limit = Duration::from_secs(args.seconds);
+    faults.commit(limit, all_ended(&database.pool, &pushing)).await?;
+    let (counts, fault_seconds) = (faults.counts(), begun.elapsed().as_secs_f64());
+    drain(&database.pool, &mut crew, &pushing).await?;
+    let unanswered = if pushing.is_finished() { Some(pushing.await??.unanswered) } else { None };
     crew.dismiss().await?;
 
-    let (verdict, outcomes) = judge(&database, &acknowledged).await?;
+    let mut measured = judge(&database, &acknowledged).await?;
     let recoveries = journal::recoveries(directory, crew.started, &crew.kills)?;
     let recovery = |quantile| recoveries.quantile_ms(quantile).map(rounded);
-    Ok(figures([
-        ("jobs", verdict.jobs.into()),
+    measured.extend(figures([
         ("processes", args.processes.into()),
         ("seed", seed.into()),
-        ("lost", verdict.lost.len().into()),
-        ("stale_accepted", verdict.stale_accepted.len().into()),
-        ("double_leases", verdict.double_leases.len().into()),
-        ("effects_twice", verdict.effects_twice.len().into()),
         ("recovery_ms_p50", recovery(0.5).into()),
         ("recovery_ms_p99", recovery(0.99).into()),
         ("recoveries", recoveries.count().into()),
         ("faults", counts),
         ("fault_seconds", rounded(fault_seconds)),
         ("workers_ended_alone", crew.ended_alone.into()),
-        ("pushes_unanswered", pushed.unanswered.into()),
-        ("outcomes", outcomes),
-    ]))
+        ("pushes_unanswered", unanswered.into()),
+    ]));
+    Ok(measured)
 }
 
-/// Waits until all jobs have ended, or nothing moves any more: then the checker says what is lost.
-async fn drain(pool: &PgPool, crew: &mut Crew) -> anyhow::Result<()> {
-    let (mut least, mut moved_at) = (i64::MAX, Instant::now());
+type PushingTask = AbortOnDropHandle<anyhow::Result<Pushed>>;
+
+/// Says whether faults have nothing left to hit; asked too often, it says no without looking.
+fn all_ended(pool: &PgPool, pushing: &PushingTask) -> impl AsyncFnMut() -> bool {
+    let mut looked_at = Instant::now();
+    async move || {
+        if !pushing.is_finished() || looked_at.elapsed() < LOOK {
+            return false;
+        }
+        looked_at = Instant::now();
+        let progress = history::progress(pool).await;
+        progress.is_ok_and(|progress| progress.ended == progress.jobs)
+    }
+}
+
+/// Waits until all jobs are pushed and have ended, or nothing moves any more: then the checker says
+/// what is lost.
+async fn drain(pool: &PgPool, crew: &mut Crew, pushing: &PushingTask) -> anyhow::Result<()> {
+    let (mut most, mut moved_at) = (-1, Instant::now());
     loop {
         crew.look_after()?;
-        let open = history::open(pool).await.context("count open jobs")?;
-        if open < least {
-            (least, moved_at) = (open, Instant::now());
+        let pushed = pushing.is_finished();
+        let Progress { jobs, ended } = history::progress(pool).await.context("count jobs")?;
+        if ended > most {
+            (most, moved_at) = (ended, Instant::now());
         }
-        if open == 0 || moved_at.elapsed() > STALL {
+        if pushed && ended == jobs || moved_at.elapsed() > STALL {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
@@ -177,19 +178,21 @@ async fn drain(pool: &PgPool, crew: &mut Crew) -> anyhow::Result<()> {
 }
 
 /// Reads the history and judges it; jobs that broke a promise are told about on stderr.
-async fn judge(database: &Database, acknowledged: &Path) -> anyhow::Result<(Verdict, Value)> {
+async fn judge(database: &Database, acknowledged: &Path) -> anyhow::Result<Map<String, Value>> {
     let history = History::read(&database.pool, acknowledged).await?;
     let verdict = checker::check(&history);
     let found: [&[Uuid]; COUNTERS.len()] =
         [&verdict.lost, &verdict.stale_accepted, &verdict.double_leases, &verdict.effects_twice];
-    for (counter, jobs) in COUNTERS.iter().zip(found) {
+    let outcomes = serde_json::to_value(history::outcomes(&database.pool).await?)?;
+    let mut measured = figures([("jobs", verdict.jobs.into()), ("outcomes", outcomes)]);
+    for (counter, jobs) in COUNTERS.into_iter().zip(found) {
+        measured.insert(counter.to_owned(), jobs.len().into());
         // In order, and listed for each time.
         for job in jobs.chunk_by(Uuid::eq).filter_map(<[_]>::first).take(SHOWN) {
             eprintln!("{counter}: job {job}\n  {}", history.of_job(*job).join("\n  "));
         }
     }
-    let outcomes = serde_json::to_value(history::outcomes(&database.pool).await?)?;
-    Ok((verdict, outcomes))
+    Ok(measured)
 }
 
 #[cfg(test)]

@@ -53,15 +53,23 @@ pub async fn install(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many jobs have not ended for good.
-pub async fn open(pool: &PgPool) -> sqlx::Result<i64> {
-    let open = "-- chaos.open
-        SELECT count(DISTINCT job) - count(DISTINCT job) FILTER (WHERE outcome = ANY ($1))
-        FROM chaos.history WHERE job IS NOT NULL";
-    sqlx::query_scalar(open).bind(FINAL).fetch_one(pool).await
+/// How far it has come.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Progress {
+    pub jobs: i64,
+    /// Those that have ended for good.
+    pub ended: i64,
 }
 
-/// The same in a fraction of the time, as long as no job has ended for good twice.
+pub async fn progress(pool: &PgPool) -> sqlx::Result<Progress> {
+    let progress = "-- chaos.progress
+        SELECT count(DISTINCT job) AS jobs,
+            count(DISTINCT job) FILTER (WHERE outcome = ANY ($1)) AS ended
+        FROM chaos.history WHERE job IS NOT NULL";
+    sqlx::query_as(progress).bind(FINAL).fetch_one(pool).await
+}
+
+/// How many jobs have not, in a fraction of the time; less if some have ended for good twice.
 pub async fn about_open(pool: &PgPool) -> sqlx::Result<i64> {
     let open = "-- chaos.about_open
         SELECT count(*) FILTER (WHERE what = 'pushed') - count(*) FILTER (WHERE outcome = ANY ($1))
