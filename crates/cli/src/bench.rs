@@ -1,5 +1,6 @@
 //! `beadle bench`: measures the engine beside the raw statements of its own shape.
 
+mod chaos;
 mod database;
 mod drain;
 mod histogram;
@@ -45,9 +46,14 @@ enum Measurement {
     Pinned(pinned::Args),
     /// How queue, latency and tables behave under a steady rate
     Soak(soak::Args),
+    /// Whether anything is lost or done twice while processes die and connections break
+    Chaos(chaos::Args),
     /// A worker process of a measurement
     #[command(hide = true)]
     Worker(worker::Args),
+    /// A worker process under faults
+    #[command(hide = true)]
+    ChaosWorker(chaos::crew::Args),
 }
 
 const RUNS: RangeInclusive<usize> = 1..=100;
@@ -60,8 +66,10 @@ const RATE: RangeInclusive<u32> = 1..=100_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
-    if let Measurement::Worker(args) = args.measurement {
-        return worker::work(args).await;
+    match args.measurement {
+        Measurement::Worker(args) => return worker::work(args).await,
+        Measurement::ChaosWorker(args) => return chaos::crew::work(args).await,
+        _ => {}
     }
     check("--runs", args.runs, RUNS)?;
     args.measurement.check()?;
@@ -75,7 +83,8 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let measured = measured?;
     stopped?;
     eprintln!("{}", summary(&measured).trim_end());
-    output.json(&measured)
+    output.json(&measured)?;
+    chaos::verdict(&measured)
 }
 
 async fn repeat(server: &Server, args: &Args) -> anyhow::Result<Value> {
@@ -101,7 +110,8 @@ impl Measurement {
             Self::Latency(args) => args.check(),
             Self::Pinned(args) => args.check(),
             Self::Soak(args) => args.check(),
-            Self::Worker(_) => Ok(()),
+            Self::Chaos(args) => args.check(),
+            Self::Worker(_) | Self::ChaosWorker(_) => Ok(()),
         }
     }
 
@@ -112,7 +122,8 @@ impl Measurement {
             Self::Latency(args) => latency::measure(args, server).await,
             Self::Pinned(args) => pinned::measure(args, server).await,
             Self::Soak(args) => soak::measure(args, server).await,
-            Self::Worker(_) => bail!("a worker measures nothing by itself"),
+            Self::Chaos(args) => chaos::measure(args, server).await,
+            Self::Worker(_) | Self::ChaosWorker(_) => bail!("a worker measures nothing by itself"),
         }
     }
 }

@@ -36,6 +36,10 @@ const STOPS: [(Signal, Duration); 3] = [
     (Signal::KILL, Duration::from_secs(5)),
 ];
 
+/// The same without courtesy. Whatever outlives it is ended by the next start.
+const CRASH: [(Signal, Duration); 2] = [STOPS[1], STOPS[2]];
+const CRASH_TRIES: u32 = 250;
+
 /// What to start.
 #[derive(Debug, Clone, Copy)]
 pub struct PostgresOptions {
@@ -55,6 +59,7 @@ impl Default for PostgresOptions {
 /// A running server. Dropping it asks the server to end; [`stop`](Postgres::stop) also waits.
 pub struct Postgres {
     home: Home,
+    options: PostgresOptions,
     child: Child,
     psql: PathBuf,
     port: u16,
@@ -66,18 +71,10 @@ impl Postgres {
     /// Makes the data directory when there is none. A server that an owner killed without notice
     /// has left on it is ended first.
     pub async fn start(home: &Home, options: PostgresOptions) -> Result<Postgres, Error> {
-        let claim = home.claim_postgres()?;
         let tree = find_tree(options.version)?;
-        let cluster = Cluster::prepare(home, &tree, options.version, options.durable).await?;
-        let log = Log::open(home)?;
-        let (child, port) = launch(&cluster, &tree, &log, options, claim).await?;
-        let postgres = Postgres {
-            home: home.clone(),
-            child,
-            psql: tree.join("bin/psql"),
-            port,
-            password: cluster.password,
-        };
+        let (child, port, password) = boot(home, &tree, options).await?;
+        let psql = tree.join("bin/psql");
+        let postgres = Postgres { home: home.clone(), options, child, psql, port, password };
         postgres.create_database(DATABASE).await?;
         home.publish_database_url(&postgres.url(DATABASE))?;
         tracing::debug!(port, version = %options.version, "Postgres is ready");
@@ -126,6 +123,32 @@ impl Postgres {
         self.child.exited().await
     }
 
+    /// Cuts all sessions off, as a loss of power would, and starts the server again on the same port
+    /// and data. Returns when it has recovered and takes connections.
+    pub async fn crash(&mut self) -> Result<(), Error> {
+        for (signal, patience) in CRASH {
+            self.child.signal(signal);
+            if timeout(patience, self.child.exited()).await.is_ok() {
+                break;
+            }
+        }
+        let tree = find_tree(self.options.version)?;
+        let options = PostgresOptions { port: Some(self.port), ..self.options };
+        let mut tries = 1;
+        loop {
+            match boot(&self.home, &tree, options).await {
+                Ok((child, ..)) => {
+                    self.child = child;
+                    return Ok(());
+                }
+                // Somebody's outgoing connection may have been given the port meanwhile.
+                Err(Error::PortInUse(_)) if tries < CRASH_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+            sleep(POLL).await;
+        }
+    }
+
     /// Ends the server and returns when it has ended.
     pub async fn stop(self) -> Result<(), Error> {
         self.home.withdraw_database_url();
@@ -158,6 +181,19 @@ impl fmt::Debug for Postgres {
             .field("pid", &pid)
             .finish_non_exhaustive()
     }
+}
+
+/// Starts a server on the data of `home`; answers with its port and its password.
+async fn boot(
+    home: &Home,
+    tree: &Path,
+    options: PostgresOptions,
+) -> Result<(Child, u16, String), Error> {
+    let claim = home.claim_postgres()?;
+    let cluster = Cluster::prepare(home, tree, options.version, options.durable).await?;
+    let log = Log::open(home)?;
+    let (child, port) = launch(&cluster, tree, &log, options, claim).await?;
+    Ok((child, port, cluster.password))
 }
 
 /// Starts the server process, on another port when a free one was taken meanwhile, and waits until

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use embedded::{Home, Postgres, PostgresOptions};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::sync::Mutex;
 
 /// The server; none of ours when `DATABASE_URL` names one.
 pub struct Server {
-    postgres: Option<Postgres>,
+    postgres: Option<Mutex<Postgres>>,
     options: PgConnectOptions,
     made: AtomicU32,
 }
@@ -35,7 +36,7 @@ impl Server {
         let durable = PostgresOptions { durable: true, ..PostgresOptions::default() };
         let postgres = Postgres::start(&home, durable).await?;
         let options = PgConnectOptions::from_str(&postgres.url(embedded::DATABASE))?;
-        let server = Self { postgres: Some(postgres), options, made };
+        let server = Self { postgres: Some(Mutex::new(postgres)), options, made };
         // A checkpoint in the middle of a measurement would be one of chance.
         server.execute("ALTER SYSTEM SET max_wal_size = '4GB'").await?;
         server.execute("SELECT pg_reload_conf()").await?;
@@ -55,6 +56,19 @@ impl Server {
         Ok(Database { pool, options })
     }
 
+    /// Whether [`crash`](Self::crash) can do anything.
+    pub fn is_ours(&self) -> bool {
+        self.postgres.is_some()
+    }
+
+    /// Cuts our server off and starts it again; somebody else's is left alone.
+    pub async fn crash(&self) -> anyhow::Result<()> {
+        match &self.postgres {
+            Some(postgres) => postgres.lock().await.crash().await.context("restart Postgres"),
+            None => Ok(()),
+        }
+    }
+
     pub async fn drop_databases(&self) -> anyhow::Result<()> {
         for number in 0..self.made.load(Ordering::Relaxed) {
             let name = self.name(number);
@@ -67,7 +81,7 @@ impl Server {
         // Also after a run that was cut off.
         self.drop_databases().await?;
         match self.postgres {
-            Some(postgres) => postgres.stop().await.context("stop Postgres"),
+            Some(postgres) => postgres.into_inner().stop().await.context("stop Postgres"),
             None => Ok(()),
         }
     }

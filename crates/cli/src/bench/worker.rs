@@ -59,7 +59,7 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
 }
 
 /// Cancelled when stdin ends, and so also when the measuring process has died.
-fn end_of_input() -> CancellationToken {
+pub fn end_of_input() -> CancellationToken {
     let over = CancellationToken::new();
     let ended = over.clone();
     std::thread::spawn(move || {

@@ -91,6 +91,41 @@ fn soak_keeps_its_rate_and_tells_how_tables_grow() {
     }
 }
 
+/// On a server of its own, because it restarts it.
+#[test]
+fn chaos_commits_faults_of_every_sort_and_no_promise_is_broken() {
+    let command =
+        beadle(&["bench", "chaos", "--jobs", "2000", "--processes", "4", "--seconds", "8"]);
+    let answer = answer(command);
+    assert!(answer.ok, "{}", answer.err);
+    let figures = answer.json();
+    // A push that was not answered may have stored its jobs all the same.
+    assert!(positive(&figures, "jobs") >= 2000.0);
+    assert_eq!(figures["outcomes"]["done"], figures["jobs"]);
+    for counter in ["lost", "stale_accepted", "double_leases", "effects_twice"] {
+        assert_eq!(figures[counter], 0, "{counter} in {figures}");
+    }
+    let sorts = ["kills", "stops", "restarts", "cuts", "cuts_inside", "delays"];
+    for sort in sorts.into_iter().chain(["delays_past_lease"]) {
+        positive(&figures["faults"], sort);
+    }
+    for outcome in ["failed", "lost", "snoozed"] {
+        positive(&figures["outcomes"], outcome);
+    }
+    if figures["recoveries"] != 0 {
+        assert!(positive(&figures, "recovery_ms_p50") <= positive(&figures, "recovery_ms_p99"));
+    }
+}
+
+#[test]
+fn chaos_leaves_somebody_elses_server_running_and_says_so() {
+    let chaos = ["chaos", "--jobs", "100", "--processes", "2", "--seconds", "2", "--seed", "5"];
+    let figures = figures(&chaos);
+    let restarts = figures["faults"]["restarts"].as_str().unwrap();
+    assert!(restarts.contains("not ours"), "{restarts}");
+    assert_eq!((&figures["lost"], &figures["seed"]), (&0.into(), &5.into()));
+}
+
 #[test]
 fn wrong_options_are_refused_before_anything_is_started() {
     for (args, reason) in [
@@ -102,6 +137,8 @@ fn wrong_options_are_refused_before_anything_is_started() {
         (&["latency", "--rate", "0"], "--rate is 1 to"),
         (&["latency", "--poll-milliseconds", "0"], "--poll-milliseconds"),
         (&["pinned", "--seconds", "1"], "--seconds is 2 to"),
+        (&["chaos", "--processes", "0"], "--processes is 1 to 64"),
+        (&["chaos", "--seconds", "1"], "--seconds is 2 to"),
         (&["soak", "--jobs", "5"], "unexpected argument '--jobs'"),
         (&["race"], "unrecognized subcommand 'race'"),
     ] {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use embedded::{Error, Home, Postgres, PostgresOptions, Version, find_tree};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{Place, THROWAWAY, execute, in_time, query, query_at, runs, until};
 
@@ -26,6 +27,23 @@ async fn data_survives_a_restart_with_the_same_password() -> anyhow::Result<()> 
     let password = |url: &str| url.split(['@', ':']).nth(2).map(str::to_owned);
     assert_eq!(password(&first), password(&postgres.url("x")));
     assert_eq!(query(&postgres, "SELECT current_setting('fsync')").await?, "off");
+    Ok(postgres.stop().await?)
+}
+
+#[tokio::test]
+async fn a_crash_cuts_sessions_off_keeps_what_was_committed_and_the_port() -> anyhow::Result<()> {
+    let home = Home::throwaway()?;
+    let mut postgres = Postgres::start(&home, PostgresOptions::default()).await?;
+    execute(&postgres, "CREATE TABLE kept AS SELECT 'yes' AS value").await?;
+    let (pid, url) = (postgres.pid(), postgres.url(embedded::DATABASE));
+    let mut session = PgConnection::connect(&url).await?;
+    sqlx::raw_sql("BEGIN; UPDATE kept SET value = 'no'").execute(&mut session).await?;
+    in_time(postgres.crash()).await??;
+    assert!(!runs(pid) && runs(postgres.pid()));
+    assert!(sqlx::raw_sql("COMMIT").execute(&mut session).await.is_err());
+    assert_eq!(query_at(&url, "SELECT value FROM kept").await?, "yes");
+    let log = fs::read_to_string(home.log_dir().join("postgres.log"))?;
+    assert!(log.contains("was not properly shut down"), "{log}");
     Ok(postgres.stop().await?)
 }
 
