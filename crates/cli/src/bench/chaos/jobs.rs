@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use queue::{Backoff, Clock, Fleet, Job, Outcome, Push, Run};
+use queue::{Backoff, Clock, Fleet, Job, Outcome, Push, Retry, Run};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,11 @@ use super::history::EFFECT_KIND;
 use super::journal::Journal;
 
 pub const QUEUE: &str = "chaos";
-/// Faults alone should not use them up.
-const MAX_ATTEMPTS: i16 = 100;
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(50), factor: 1.5, cap: Duration::from_secs(1) };
+/// Faults alone should not use up the attempts, nor make a job look like poison.
+const RETRY: Retry = Retry::new(
+    100,
+    Backoff { first: Duration::from_millis(50), factor: 1.5, cap: Duration::from_secs(1) },
+);
 
 /// A job that touches nothing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,8 +37,8 @@ pub enum Errand {
 
 impl Job for Errand {
     const KIND: &'static str = "chaos.errand";
-    const MAX_ATTEMPTS: i16 = MAX_ATTEMPTS;
-    const BACKOFF: Backoff = BACKOFF;
+    const RETRY: Retry = RETRY;
+    const MAX_LOSSES: i16 = RETRY.attempts;
 }
 
 /// A row in `chaos.effects`, in the transaction that ends the job.
@@ -46,8 +47,8 @@ pub struct LeaveEffect {}
 
 impl Job for LeaveEffect {
     const KIND: &'static str = EFFECT_KIND;
-    const MAX_ATTEMPTS: i16 = MAX_ATTEMPTS;
-    const BACKOFF: Backoff = BACKOFF;
+    const RETRY: Retry = RETRY;
+    const MAX_LOSSES: i16 = RETRY.attempts;
 }
 
 /// What handlers need.
