@@ -68,12 +68,12 @@ impl Retry {
     pub const DEFAULT: Self = Self::new(10, Backoff::DEFAULT);
     /// Calls of other people's services.
     pub const EXTERNAL: Self = Self::new(8, Backoff::seconds(10, 2.0, 3600));
-    /// Webhooks that came in: their sender has already been told that all is well.
-    pub const WEBHOOK: Self = Self::new(12, Backoff::seconds(5, 2.0, 6 * 3600));
-    /// Transcoding, and other work that is dear to repeat.
-    pub const MEDIA: Self = Self::new(4, Backoff::seconds(60, 3.0, 3600));
-    /// What moves money: a person looks after the third time.
-    pub const MONEY: Self = Self::new(3, Backoff::seconds(60, 4.0, 3600));
+    /// What others have sent us: they have already been told that all is well.
+    pub const INBOUND: Self = Self::new(12, Backoff::seconds(5, 2.0, 6 * 3600));
+    /// Long work that is dear to repeat.
+    pub const HEAVY: Self = Self::new(4, Backoff::seconds(60, 3.0, 3600));
+    /// What must not go wrong twice: a person looks after the third time.
+    pub const CAREFUL: Self = Self::new(3, Backoff::seconds(60, 4.0, 3600));
     /// Work on our own tables, that the next tick of the clock would do again.
     pub const DATABASE: Self = Self::new(5, Backoff::seconds(30, 2.0, 3600));
     pub const NONE: Self = Self::new(1, Backoff::DEFAULT);
