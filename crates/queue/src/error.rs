@@ -12,7 +12,7 @@ pub enum Error {
     /// The arguments cannot be stored: not serialisable, or not as JSON that Postgres takes.
     #[error("arguments cannot be stored: {0}")]
     BadArgs(String),
-    #[error("{bytes} bytes are too many, at most {limit} are stored")]
+    #[error("arguments have {bytes} bytes, at most {limit} are stored")]
     TooLarge { bytes: usize, limit: usize },
     #[error("the output cannot be stored: {0}")]
     BadOutput(String),

@@ -115,7 +115,8 @@ impl Run {
         let text =
             serde_json::to_string(output).map_err(|error| Error::BadOutput(error.to_string()))?;
         if text.len() > MAX_OUTPUT_BYTES {
-            return Err(Error::TooLarge { bytes: text.len(), limit: MAX_OUTPUT_BYTES });
+            let reason = format!("it has {} bytes, at most {MAX_OUTPUT_BYTES} are", text.len());
+            return Err(Error::BadOutput(reason));
         }
         let text =
             RawValue::from_string(text).map_err(|error| Error::BadOutput(error.to_string()))?;
