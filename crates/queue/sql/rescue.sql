@@ -3,25 +3,27 @@
 -- in the same transaction, with a snapshot of its own: that is what lets it see every run that
 -- was recorded before the lock was had.
 --
--- A job is poison when its worker died under it time and again. A worker that holds leases now was
--- cut off for a while and is no evidence.
+-- A job is poison when its worker died under it time and again. What died in a crowd may be innocent:
+-- only a job that was alone in its lease counts. A worker that holds leases now was cut off for a
+-- while and is no evidence.
 WITH gone AS (
     DELETE FROM queue.leases WHERE token = ANY ($2) RETURNING *
 ),
 lost AS (
     SELECT
         g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority,
-        coalesce(k.max_losses, $3) AS max_losses, before.killed + 1 AS killed
+        coalesce(k.max_losses, $3) AS max_losses, before.killed,
+        cardinality(g.jobs) = 1 AS alone
     FROM gone g
     CROSS JOIN LATERAL unnest(g.jobs, g.attempts, g.max_attempts) AS u(job, attempt, max_attempts)
     JOIN queue.jobs j ON j.id = u.job
     LEFT JOIN queue.kinds k ON k.kind = j.kind
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE r.outcome = 'lost' AND NOT EXISTS (
+        SELECT count(*) FILTER (WHERE r.outcome = 'lost' AND r.note = 'its worker stopped answering, with nothing else to do' AND NOT EXISTS (
             SELECT FROM queue.leases l WHERE l.worker = r.worker AND l.expires_at >= coalesce($1, now())
         )) AS killed
         FROM (
-            SELECT runs.outcome, runs.worker FROM queue.runs
+            SELECT runs.outcome, runs.note, runs.worker FROM queue.runs
             WHERE runs.job = u.job ORDER BY runs.token DESC LIMIT coalesce(k.max_losses, $3) - 1
         ) r
     ) before
@@ -29,7 +31,7 @@ lost AS (
 ),
 judged AS (
     SELECT *, CASE
-        WHEN killed >= max_losses THEN 'poison' WHEN attempt >= max_attempts THEN 'lost'
+        WHEN alone AND killed + 1 >= max_losses THEN 'poison' WHEN attempt >= max_attempts THEN 'lost'
     END AS cause
     FROM lost
 ),
@@ -38,8 +40,9 @@ recorded AS (
     SELECT
         job, token, leased_at, coalesce($1, clock_timestamp()), worker, attempt,
         CASE WHEN cause IS NULL THEN 'lost' ELSE 'dead' END,
-        CASE cause
-            WHEN 'poison' THEN 'its worker died with it ' || killed || ' times in a row'
+        CASE
+            WHEN cause = 'poison' THEN 'its worker died with it ' || killed + 1 || ' times in a row'
+            WHEN alone THEN 'its worker stopped answering, with nothing else to do'
             ELSE 'its worker stopped answering'
         END
     FROM judged

@@ -95,10 +95,14 @@ async fn store_group(pool: &PgPool, group: Vec<Waiting>) {
         return;
     }
     let stored = store::push(pool, &rows).await;
-    if matches!(stored, Err(Error::BadArgs(_))) && callers.len() > 1 {
+    if callers.len() == 1 || matches!(stored, Err(Error::BadArgs(_))) {
+        // The first try of a group has stored nothing; that of a single caller is its answer.
+        let mut alone = (callers.len() == 1).then_some(stored);
         for (index, answer) in callers.into_iter().enumerate() {
-            let one = rows.one(index);
-            let stored = store::push(pool, &one).await;
+            let stored = match alone.take() {
+                Some(stored) => stored,
+                None => store::push(pool, &rows.one(index)).await,
+            };
             let _ =
                 answer.send(stored.map(|()| Pushed { id: rows.ids[index], placed: Placed::New }));
         }

@@ -79,10 +79,10 @@ fn heed(shared: &Shared, notification: &PgNotification) {
                 shared.leases.cancel(job);
             }
         }
-        READY_CHANNEL => {
-            if shared.options.pools.iter().any(|pool| pool.queue == notification.payload()) {
-                shared.wake.notify_one();
-            }
+        READY_CHANNEL
+            if shared.options.pools.iter().any(|pool| pool.queue == notification.payload()) =>
+        {
+            shared.wake.notify_one();
         }
         _ => {}
     }
