@@ -12,7 +12,7 @@ use crate::support::{Script, Stage, Theatre, Wait, named, outcomes};
 const CHILD: &str = "BEADLE_TEST_WORKER_URL";
 const LEASE: Duration = Duration::from_secs(1);
 
-fn options() -> WorkOptions {
+pub fn options() -> WorkOptions {
     WorkOptions {
         lease: LEASE,
         poll: Duration::from_millis(50),
@@ -27,15 +27,17 @@ async fn worker_process() {
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let fleet = queue::Fleet::new(pool, Clock::system(), Stage::default())
         .worker(crate::support::act)
-        .worker(crate::support::wait);
+        .worker(crate::support::wait)
+        .worker(crate::failure::fragile);
     let mut working = fleet.start(options());
     panic!("{}", working.broken().await);
 }
 
-struct Worker(Child);
+/// A worker process, killed when it is dropped.
+pub struct Worker(Child);
 
 impl Worker {
-    fn start(theatre: &Theatre) -> Self {
+    pub fn start(theatre: &Theatre) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::worker_process", "--nocapture"])
             .env(CHILD, theatre.db.url())
@@ -44,7 +46,7 @@ impl Worker {
         Self(child.unwrap())
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }

@@ -1,7 +1,11 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use queue::inspect::JobState;
-use queue::{Error, Push, Trace, push, push_many};
+use queue::{Error, Held, Placed, Push, Pusher, Trace, Unique, push, push_many};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{Act, Script, Theatre, named};
 
@@ -90,4 +94,100 @@ async fn kinds_and_arguments_from_outside_are_checked_before_they_are_stored() {
     let good = kinds.prepare("theatre.act", serde_json::json!({"name": "a", "script": "Fail"}));
     push(&*theatre.db, good.unwrap()).await.unwrap();
     assert_eq!(theatre.fleet.drain().await.unwrap().of("failed"), 1);
+}
+
+#[tokio::test]
+async fn many_callers_share_a_statement_and_each_has_its_own_job_when_it_is_answered() {
+    const CALLERS: usize = 300;
+    let theatre = Theatre::open().await;
+    let pusher = Pusher::new(theatre.db.pool.clone());
+    let one = async |n: usize| {
+        let name = n.to_string();
+        let trace = Trace::new();
+        let pushed = trace.clone().scope(pusher.push(named(&name, Script::Succeed))).await.unwrap();
+        let view = theatre.view(pushed.id).await;
+        assert_eq!(view.args["name"], serde_json::json!(name));
+        assert_eq!((pushed.placed, view.trace_id), (Placed::New, Some(trace.id())));
+        pushed.id
+    };
+    let ids: HashSet<_> = join_all((0..CALLERS).map(one)).await.into_iter().collect();
+    assert_eq!(ids.len(), CALLERS);
+    let (jobs, transactions): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(DISTINCT xmin::text) FROM queue.jobs")
+            .fetch_one(&*theatre.db)
+            .await
+            .unwrap();
+    assert_eq!(jobs, CALLERS as i64);
+    assert!(transactions < 30, "{transactions} transactions for {jobs} jobs");
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_stored_fails_its_caller_and_nobody_else() {
+    let theatre = Theatre::open().await;
+    let pusher = Pusher::new(theatre.db.pool.clone());
+    let large = "x".repeat(300 * 1024);
+    let names = ["first", "zero\0byte", "second", &large, "third"];
+    let pushed = join_all(names.map(|name| pusher.push(named(name, Script::Succeed)))).await;
+    let refused: Vec<_> = pushed
+        .iter()
+        .map(|pushed| match pushed {
+            Ok(_) => "stored",
+            Err(Error::BadArgs(_)) => "bad",
+            Err(Error::TooLarge { .. }) => "large",
+            Err(error) => panic!("{error}"),
+        })
+        .collect();
+    assert_eq!(refused, ["stored", "bad", "stored", "large", "stored"]);
+    for (name, pushed) in names.iter().zip(&pushed) {
+        let Ok(pushed) = pushed else { continue };
+        assert_eq!(theatre.view(pushed.id).await.args["name"], serde_json::json!(name));
+    }
+    let alone = pusher.push(named("zero\0byte", Script::Succeed)).await.unwrap_err();
+    assert!(matches!(alone, Error::BadArgs(_)), "{alone}");
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 3);
+}
+
+#[tokio::test]
+async fn of_many_callers_with_one_key_one_wins_and_the_others_hear_of_it() {
+    let theatre = Theatre::open().await;
+    let pusher = Pusher::new(theatre.db.pool.clone());
+    let keyed = || Push::of(named("keyed", Script::Succeed)).unique(Unique::key("k"));
+    let pushed = join_all((0..20).map(|_| pusher.push(keyed()))).await;
+    let pushed: Vec<_> = pushed.into_iter().map(Result::unwrap).collect();
+    let won: Vec<_> = pushed.iter().filter(|pushed| pushed.placed == Placed::New).collect();
+    assert_eq!(won.len(), 1);
+    for pushed in pushed.iter().filter(|pushed| pushed.placed != Placed::New) {
+        assert_eq!(pushed.placed, Placed::Duplicate(Held::UntilEnded));
+        assert_eq!(pushed.id, won[0].id);
+    }
+}
+
+#[tokio::test]
+async fn without_a_database_callers_hear_of_it_and_with_it_pushes_go_on() {
+    let theatre = Theatre::open().await;
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(500))
+        .connect_with((*theatre.db.connect_options()).clone());
+    let pusher = Pusher::new(pool.await.unwrap());
+    pusher.push(Act::default()).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(&*theatre.db)
+        .await
+        .unwrap();
+    let elsewhere = (*theatre.db.connect_options()).clone().database("postgres");
+    let mut operator = PgConnection::connect_with(&elsewhere).await.unwrap();
+    let mut open = async |open: bool| {
+        let statement = format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS {open};
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE NOT {open} AND datname = '{name}'"
+        );
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut operator).await.unwrap();
+    };
+    open(false).await;
+    for pushed in join_all((0..3).map(|_| pusher.push(Act::default()))).await {
+        let error = pushed.unwrap_err();
+        assert!(matches!(error, Error::Group(_) | Error::Database(_)), "{error}");
+    }
+    open(true).await;
+    pusher.push(Act::default()).await.unwrap();
 }
