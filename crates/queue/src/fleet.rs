@@ -11,8 +11,8 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
-    Failure, Handler, Heartbeat, Leases, Marks, Pool, Route, Shared, WorkOptions, Working, prepare,
-    record, run_all,
+    Failure, Handler, Heartbeat, Leases, Line, Marks, Pool, Route, Shared, WorkOptions, Working,
+    prepare, record, run_all, ways,
 };
 use crate::schedule::{Declared, When};
 use crate::store::{self, Wanted};
@@ -121,19 +121,12 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let worker = shared.number().await?;
         let jobs = store::claim(&self.pool, now, &wanted, worker, lease).await?.jobs;
         let count = jobs.len();
-        let (work_in, work_out) = mpsc::channel(count.max(1));
-        let (ended_in, mut ended_out) = mpsc::channel(count.max(1));
-        for work in prepare(shared, handlers, jobs) {
-            let sent = work_in.send(work).await.is_ok();
-            debug_assert!(sent, "the channel has room for all and its receiver lives below");
-        }
-        drop(work_in);
-        run_all(shared.name.clone(), work_out, ended_in).await;
-        let mut batch = Vec::new();
-        while let Some(ended) = ended_out.recv().await {
-            drained.count(ended.outcome());
-            batch.push(ended);
-        }
+        let (opened, places) = mpsc::unbounded_channel();
+        let (ways, outlets) = ways(count.max(1));
+        Line::new(count, opened, shared.freed.clone()).put(prepare(shared, handlers, jobs));
+        run_all(shared.name.clone(), places, ways).await;
+        let batch = outlets.all().await;
+        batch.iter().for_each(|ended| drained.count(ended.outcome()));
         if !batch.is_empty() {
             record(shared, &batch).await;
         }
@@ -150,7 +143,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             options,
             leases: Leases::default(),
             wake: Notify::new(),
-            freed: Notify::new(),
+            freed: Arc::default(),
             hears: AtomicBool::new(false),
             heartbeat: Heartbeat::new(),
         }

@@ -1,5 +1,7 @@
 //! `beadle bench drain`: how fast worker processes empty a full queue.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::database::{Database, Server};
@@ -48,7 +50,7 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     let database = fill(server, args.jobs).await?;
     let mut workers =
         Workers::ready(&database, args.processes, args.handlers, POLL_MILLISECONDS).await?;
-    let before = Usage::now(&database.pool).await?;
+    let (before, cpu_before) = (Usage::now(&database.pool).await?, workers.cpu());
     let begun = now(&database).await?;
     workers.begin().await?;
     patiently("draining", async {
@@ -56,13 +58,14 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
         database.until_ended(args.jobs).await
     })
     .await?;
-    let after = Usage::now(&database.pool).await?;
+    let (after, cpu_after) = (Usage::now(&database.pool).await?, workers.cpu());
     let memory = workers.peak_rss_mb();
     workers.stop().await?;
     let engine = Drained::read(&database, begun).await?;
 
     let jobs = args.jobs as f64;
-    let cpu = after.cpu_since(&before).map(|cpu| rounded(cpu.as_secs_f64() * 1e6 / jobs));
+    let per_job = |cpu: Duration| rounded(cpu.as_secs_f64() * 1e6 / jobs);
+    let worker_cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
     Ok(figures([
         ("jobs", args.jobs.into()),
         ("handlers", args.handlers.into()),
@@ -71,7 +74,8 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
         ("raw_jobs_per_s", rounded(raw.jobs_per_second())),
         ("ratio", rounded(engine.jobs_per_second() / raw.jobs_per_second())),
         ("wal_bytes_per_job", rounded(after.wal_bytes_since(&before) / jobs)),
-        ("pg_cpu_us_per_job", cpu.into()),
+        ("pg_cpu_us_per_job", after.cpu_since(&before).map(per_job).into()),
+        ("worker_cpu_us_per_job", worker_cpu.map(per_job).into()),
         ("worker_rss_mb", memory.map(rounded).into()),
         ("jobs_per_claim", rounded(engine.jobs_per_claim())),
         ("raw_jobs_per_claim", rounded(raw.jobs_per_claim())),

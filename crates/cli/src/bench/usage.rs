@@ -37,6 +37,12 @@ pub fn peak_rss_mb(pid: u32) -> Option<f64> {
     Some(kilobytes / 1024.0)
 }
 
+/// The processor time that process `pid` has used.
+pub fn cpu(pid: u32) -> Option<Duration> {
+    let process = Process::read(i32::try_from(pid).ok()?)?;
+    Some(Duration::from_millis(process.ticks * MILLIS_PER_TICK))
+}
+
 /// The server's first process, when `backend` is a Postgres of this machine.
 fn server_of(backend: i32) -> Option<i32> {
     let process = Process::read(backend)?;

@@ -144,6 +144,12 @@ impl Workers {
         Ok(())
     }
 
+    /// The processor time of all.
+    pub fn cpu(&self) -> Option<Duration> {
+        let pids = self.children.iter().filter_map(|worker| worker.child.id());
+        pids.map(usage::cpu).sum()
+    }
+
     /// The memory of the largest.
     pub fn peak_rss_mb(&self) -> Option<f64> {
         let pids = self.children.iter().filter_map(|worker| worker.child.id());

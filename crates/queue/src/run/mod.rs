@@ -5,6 +5,7 @@ mod notes;
 mod step;
 mod store;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,10 @@ struct Inner {
     pool: PgPool,
     clock: Clock,
     stop: Stop,
-    started: Instant,
+    /// The book of leases has it no more.
+    is_struck: AtomicBool,
+    /// When the handler was called; what waits in this process has not begun.
+    began: OnceLock<Instant>,
     /// What the handler recorded in a transaction of its own.
     finished_in: OnceLock<&'static str>,
     output: OnceLock<Box<RawValue>>,
@@ -43,22 +47,18 @@ struct Inner {
 }
 
 impl Run {
-    pub(crate) fn new(
-        leased: Leased,
-        backoff: Backoff,
-        pool: PgPool,
-        clock: Clock,
-        stop: Stop,
-    ) -> Self {
-        let (started, finished_in, notes) = (Instant::now(), OnceLock::new(), Notes::default());
-        let output = OnceLock::new();
+    pub(crate) fn new(leased: Leased, backoff: Backoff, pool: PgPool, clock: Clock) -> Self {
+        let stop = Stop::default();
+        let (began, finished_in, output) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (notes, is_struck) = (Notes::default(), AtomicBool::new(false));
         Self(Arc::new(Inner {
             leased,
             backoff,
             pool,
             clock,
             stop,
-            started,
+            is_struck,
+            began,
             finished_in,
             output,
             notes,
@@ -159,7 +159,21 @@ impl Run {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.0.started.elapsed()
+        self.0.began.get().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.0.began.get_or_init(Instant::now);
+    }
+
+    /// Whether its end has been recorded, and the book of leases knows.
+    pub(crate) fn is_struck(&self) -> bool {
+        self.0.is_struck.load(Ordering::Relaxed)
+    }
+
+    /// Answers whether this was the first time.
+    pub(crate) fn strike(&self) -> bool {
+        !self.0.is_struck.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

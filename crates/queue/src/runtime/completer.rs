@@ -5,39 +5,65 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Ended, Ending, Shared};
 use crate::store::{self, Accepted, Endings};
 
 /// Runs that end while a batch is being recorded make up the next one.
 const MAX_BATCH: usize = 500;
-/// How many runs of the second way may wait for their handlers' transactions.
-const OWN_BUFFER: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// Records until the last sender is gone, or until nobody waits for the rest.
+/// The ways of ended runs to whoever records them.
 ///
 /// Runs that were finished in a transaction of their handler go a way of their own: recording them
 /// waits until that transaction has ended, and nobody else should wait with them.
-pub(super) async fn complete(
-    shared: Arc<Shared>,
-    mut ended: mpsc::Receiver<Ended>,
-    give_up: CancellationToken,
-) {
-    let (own_in, own_out) = mpsc::channel(OWN_BUFFER);
-    let own = super::spawn(record_all(shared.clone(), own_out, give_up.clone()));
-    let (rest_in, rest_out) = mpsc::channel(MAX_BATCH);
-    let rest = super::spawn(record_all(shared, rest_out, give_up));
-    while let Some(end) = ended.recv().await {
-        let way = if end.run.finished_in_transaction().is_some() { &own_in } else { &rest_in };
-        // It fails only after everybody has given up.
-        if way.send(end).await.is_err() {
-            break;
+#[derive(Clone)]
+pub(crate) struct Ways {
+    own: mpsc::Sender<Ended>,
+    rest: mpsc::Sender<Ended>,
+}
+
+/// Where they lead.
+pub(crate) struct Outlets {
+    own: mpsc::Receiver<Ended>,
+    rest: mpsc::Receiver<Ended>,
+}
+
+pub(crate) fn ways(capacity: usize) -> (Ways, Outlets) {
+    let (own, own_out) = mpsc::channel(capacity);
+    let (rest, rest_out) = mpsc::channel(capacity);
+    (Ways { own, rest }, Outlets { own: own_out, rest: rest_out })
+}
+
+impl Ways {
+    pub async fn send(&self, ended: Ended) {
+        let finished = ended.run.finished_in_transaction().is_some();
+        let way = if finished { &self.own } else { &self.rest };
+        // The other end outlives the shell, unless the worker is broken and its leases expire.
+        if way.send(ended).await.is_err() {
+            tracing::error!("an outcome could not be handed over");
         }
     }
-    drop((own_in, rest_in));
+}
+
+impl Outlets {
+    /// What has come, once all ways are gone.
+    pub async fn all(mut self) -> Vec<Ended> {
+        let mut all = Vec::new();
+        for outlet in [&mut self.own, &mut self.rest] {
+            while let Some(ended) = outlet.recv().await {
+                all.push(ended);
+            }
+        }
+        all
+    }
+}
+
+/// Records until all ways are gone, or until nobody waits for the rest.
+pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, give_up: CancellationToken) {
+    let own = super::spawn(record_all(shared.clone(), outlets.own, give_up.clone()));
+    let rest = super::spawn(record_all(shared, outlets.rest, give_up));
     // A panic of theirs is a panic here: the worker as a whole then ends.
     rest.await.expect("outcomes are recorded");
     own.await.expect("outcomes are recorded");
@@ -85,14 +111,13 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
         // Its handler's transaction may have recorded it.
         endings.repeated |= ended.run.finished_in_transaction().is_some();
     }
-    let ended: Vec<(i64, Uuid)> =
-        endings.tokens.iter().copied().zip(endings.jobs.iter().copied()).collect();
-    endings.closed = shared.leases.closing(&ended);
+    let runs = || batch.iter().map(|ended| &ended.run);
+    endings.closed = shared.leases.closing(runs());
     let mut wait = FIRST_RETRY;
     loop {
         match store::finish(&shared.pool, shared.clock.for_database(), &endings).await {
             Ok(accepted) => {
-                shared.leases.strike(&ended);
+                shared.leases.strike(runs());
                 if !endings.repeated {
                     count_stale(batch, &accepted);
                 }

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::flag::Flag;
 use super::lanes::Lanes;
-use super::shell::Work;
-use super::{Ending, Reason, Shared, Stop};
+use super::runner::Work;
+use super::{Ending, Reason, Shared};
 use crate::Run;
 use crate::fleet::Handlers;
 use crate::store::{self, Endings, Leased};
@@ -110,9 +110,7 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
         return Ok(false);
     }
     let any = !jobs.is_empty();
-    for work in prepare(shared, handlers, jobs) {
-        lanes.send(work);
-    }
+    lanes.put(prepare(shared, handlers, jobs));
     Ok(any)
 }
 
@@ -131,14 +129,13 @@ async fn put_back(shared: &Shared, jobs: &[Leased]) -> sqlx::Result<()> {
 /// The whole lease is in the book before anything runs: a job that ends at once does not close it.
 pub(crate) fn prepare(shared: &Shared, handlers: &Handlers, jobs: Vec<Leased>) -> Vec<Work> {
     let ready = |leased: Leased| {
-        let stop = Stop::default();
-        if leased.cancelled {
-            stop.ask(Reason::Cancelled);
-        }
         let route = handlers.of(&leased.kind);
         let (pool, clock) = (shared.notes_pool.clone(), shared.clock.clone());
-        let run = Run::new(leased, route.backoff, pool, clock, stop);
-        Work { run, route, slot: None }
+        let run = Run::new(leased, route.backoff, pool, clock);
+        if run.leased().cancelled {
+            run.stop().ask(Reason::Cancelled);
+        }
+        Work { run, route }
     };
     let works: Vec<_> = jobs.into_iter().map(ready).collect();
     shared.leases.add(works.iter().map(|work| &work.run));

@@ -1,7 +1,7 @@
 //! The leases this process holds, and how their runs are told to stop.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -20,29 +20,26 @@ pub(crate) enum Reason {
 }
 
 /// Asks one run to stop. The first reason counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<Asking>);
-
 #[derive(Debug, Default)]
-struct Asking {
+pub(crate) struct Stop {
     reason: OnceLock<Reason>,
     asked: Notify,
 }
 
 impl Stop {
     pub fn ask(&self, reason: Reason) {
-        self.0.reason.get_or_init(|| reason);
-        self.0.asked.notify_waiters();
+        self.reason.get_or_init(|| reason);
+        self.asked.notify_waiters();
     }
 
     pub fn reason(&self) -> Option<Reason> {
-        self.0.reason.get().copied()
+        self.reason.get().copied()
     }
 
     /// Returns the reason once there is one.
     pub async fn asked(&self) -> Reason {
         loop {
-            let mut asked = std::pin::pin!(self.0.asked.notified());
+            let mut asked = std::pin::pin!(self.asked.notified());
             // In the list of those who wait before the look: what is asked after it, wakes.
             asked.as_mut().enable();
             if let Some(reason) = self.reason() {
@@ -55,43 +52,56 @@ impl Stop {
 
 /// Which leases are held, and which of their jobs have not ended.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<i64, HashMap<Uuid, Stop>>>);
+pub(crate) struct Leases(Mutex<HashMap<i64, Lease>>);
+
+#[derive(Default)]
+struct Lease {
+    runs: Vec<Run>,
+    /// Those that have not been struck off.
+    open: usize,
+}
+
+impl Lease {
+    fn open_runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| !run.is_struck())
+    }
+}
 
 impl Leases {
     /// A whole claim at once: a job that ends at once must not find its lease empty.
     pub fn add<'a>(&self, runs: impl Iterator<Item = &'a Run>) {
         let mut book = self.book();
         for run in runs {
-            let leased = run.leased();
-            book.entry(leased.token).or_default().insert(leased.id, run.stop().clone());
+            let lease = book.entry(run.leased().token).or_default();
+            lease.runs.push(run.clone());
+            lease.open += 1;
         }
     }
 
     /// The leases that have no job left once these have ended. They stay in the book, and are
     /// renewed, until the database has it too.
-    pub fn closing(&self, ended: &[(i64, Uuid)]) -> Vec<i64> {
-        let book = self.book();
+    pub fn closing<'a>(&self, ended: impl Iterator<Item = &'a Run>) -> Vec<i64> {
         let mut counts = HashMap::<i64, usize>::new();
-        for (token, job) in ended {
-            if book.get(token).is_some_and(|open| open.contains_key(job)) {
-                *counts.entry(*token).or_default() += 1;
-            }
+        for run in ended.filter(|run| !run.is_struck()) {
+            *counts.entry(run.leased().token).or_default() += 1;
         }
+        let book = self.book();
         let all = |(token, count): &(i64, usize)| {
-            book.get(token).is_some_and(|open| open.len() == *count)
+            book.get(token).is_some_and(|lease| lease.open == *count)
         };
         counts.into_iter().filter(all).map(|(token, _)| token).collect()
     }
 
     /// Strikes off jobs whose end is recorded. A lease that was emptied by two batches at once, so
     /// that neither closed it, expires, and a rescue finds nothing in it.
-    pub fn strike(&self, ended: &[(i64, Uuid)]) {
+    pub fn strike<'a>(&self, ended: impl Iterator<Item = &'a Run>) {
         let mut book = self.book();
-        for (token, job) in ended {
-            let Some(open) = book.get_mut(token) else { continue };
-            open.remove(job);
-            if open.is_empty() {
-                book.remove(token);
+        for run in ended.filter(|run| run.strike()) {
+            let token = run.leased().token;
+            let Some(lease) = book.get_mut(&token) else { continue };
+            lease.open -= 1;
+            if lease.open == 0 {
+                book.remove(&token);
             }
         }
     }
@@ -101,30 +111,34 @@ impl Leases {
     }
 
     pub fn jobs(&self) -> Vec<Uuid> {
-        self.book().values().flat_map(|open| open.keys().copied()).collect()
+        let book = self.book();
+        book.values().flat_map(Lease::open_runs).map(Run::job_id).collect()
     }
 
     pub fn cancel(&self, job: Uuid) {
-        if let Some(stop) = self.book().values().find_map(|open| open.get(&job)) {
-            stop.ask(Reason::Cancelled);
+        let book = self.book();
+        if let Some(run) = book.values().flat_map(Lease::open_runs).find(|run| run.job_id() == job)
+        {
+            run.stop().ask(Reason::Cancelled);
         }
     }
 
     /// Another worker has these jobs, or may have them soon.
     pub fn lose(&self, token: i64) {
-        if let Some(open) = self.book().remove(&token) {
-            open.values().for_each(|stop| stop.ask(Reason::LeaseLost));
+        let lease = self.book().remove(&token);
+        for run in lease.iter().flat_map(Lease::open_runs) {
+            run.stop().ask(Reason::LeaseLost);
         }
     }
 
     /// Asks everything to stop; answers how many runs that is.
     pub fn stop_all(&self, reason: Reason) -> usize {
         let book = self.book();
-        let open = book.values().flat_map(|open| open.values());
-        open.inspect(|stop| stop.ask(reason)).count()
+        let open = book.values().flat_map(Lease::open_runs);
+        open.inspect(|run| run.stop().ask(reason)).count()
     }
 
-    fn book(&self) -> MutexGuard<'_, HashMap<i64, HashMap<Uuid, Stop>>> {
+    fn book(&self) -> MutexGuard<'_, HashMap<i64, Lease>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

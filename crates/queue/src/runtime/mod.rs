@@ -1,8 +1,9 @@
 //! The tasks of one worker process, and how they start and stop.
 //!
-//! These tasks share one book of leases: the *fetcher* claims, a *dispatcher* for each queue hands jobs
-//! to handlers that are free, the *shell* (an apalis worker) runs them, the *completer* records how they ended, the *keeper* renews leases, and *upkeep*
-//! promotes and rescues. A *listener* wakes the fetcher.
+//! These tasks share one book of leases: the *fetcher* claims and puts jobs into the *lines* of their
+//! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, the
+//! *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and rescues.
+//! A *listener* wakes the fetcher.
 
 mod completer;
 mod ending;
@@ -11,9 +12,11 @@ mod flag;
 mod keeper;
 mod lanes;
 mod leases;
+mod line;
 mod listener;
 mod marks;
 mod route;
+mod runner;
 mod shell;
 mod upkeep;
 
@@ -23,18 +26,20 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::{Notify, OnceCell, mpsc};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use completer::record;
+pub(crate) use completer::{Ways, record, ways};
 pub(crate) use ending::{Ended, Ending};
 pub(crate) use fetcher::prepare;
 use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
+pub(crate) use line::Line;
 pub(crate) use marks::{Marks, Snapshot, Stretch};
 pub(crate) use route::{Handler, Route};
-pub(crate) use shell::{Failure, run_all};
+pub(crate) use runner::Failure;
+pub(crate) use shell::run_all;
 
 use crate::Clock;
 use crate::fleet::Handlers;
@@ -111,8 +116,8 @@ pub(crate) struct Shared {
     pub leases: Leases,
     /// Something may have become ready.
     pub wake: Notify,
-    /// A handler is free.
-    pub freed: Notify,
+    /// A line has room.
+    pub freed: Arc<Notify>,
     /// Notifications arrive.
     pub hears: AtomicBool,
     pub heartbeat: Heartbeat,
@@ -175,7 +180,7 @@ impl Working {
 }
 
 /// How many ended runs may wait for the database before handlers have to.
-const ENDED_BUFFER: usize = 4096;
+const MAX_UNRECORDED: usize = 4096;
 /// How long the last outcomes may take to be recorded at shutdown.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -185,22 +190,18 @@ async fn work(
     handlers: Handlers,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
-    let capacity = shared.options.pools.iter().map(|pool| pool.concurrency).sum::<usize>().max(1);
-    let (work_in, work_out) = mpsc::channel(capacity);
-    let (ended_in, ended_out) = mpsc::channel(ENDED_BUFFER);
+    let (opened, places) = mpsc::unbounded_channel();
+    let line = |pool: &Pool| Line::new(pool.concurrency, opened.clone(), shared.freed.clone());
+    let lines: Vec<_> = shared.options.pools.iter().map(line).collect();
+    drop(opened);
+    let (ways, outlets) = ways(MAX_UNRECORDED);
     let give_up = CancellationToken::new();
 
     let kinds = handlers.kinds.clone();
-    let (lanes, dispatches) = Lanes::new(&shared.options.pools);
-    let mut dispatchers = JoinSet::new();
-    for dispatch in dispatches {
-        let (work_in, ended_in) = (work_in.clone(), ended_in.clone());
-        dispatchers.spawn(dispatch.run(shared.clone(), work_in, ended_in, stop.clone()));
-    }
-    drop(work_in);
+    let lanes = Lanes::new(&shared.options.pools, &lines);
     let mut fetcher = spawn(fetcher::fetch(shared.clone(), handlers, lanes, stop.clone()));
-    let mut shell = spawn(run_all(shared.name.clone(), work_out, ended_in));
-    let mut completer = spawn(completer::complete(shared.clone(), ended_out, give_up.clone()));
+    let mut shell = spawn(run_all(shared.name.clone(), places, ways.clone()));
+    let mut completer = spawn(completer::complete(shared.clone(), outlets, give_up.clone()));
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
     let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
@@ -210,7 +211,6 @@ async fn work(
         biased;
         () = stop.cancelled() => {}
         end = &mut fetcher => return Err(ended("fetcher", end)),
-        Some(end) = dispatchers.join_next() => return Err(ended("dispatcher", end)),
         end = &mut shell => return Err(ended("shell", end)),
         end = &mut completer => return Err(ended("completer", end)),
         end = &mut keeper => return Err(ended("keeper", end)),
@@ -220,23 +220,21 @@ async fn work(
 
     drop(listener);
     drop(upkeep);
-    // The fetcher takes the way in with it. The dispatchers give back what has not started.
+    give_back(&lines, &ways).await;
     match tokio::time::timeout(FLUSH_LIMIT, &mut fetcher).await {
         Ok(end) => end.map_err(|error| ended("fetcher", Err(error)))?,
         Err(_) => {
             tracing::error!("a claim is not answered; what it took runs again when its lease ends")
         }
     }
+    // What the last claim has brought. Without lines, the shell ends with the last of its runs.
     drop(fetcher);
-    if tokio::time::timeout(FLUSH_LIMIT, dispatchers.join_all()).await.is_err() {
-        tracing::error!(
-            "jobs that have not started could not go back; they run again when their lease ends"
-        );
-    }
+    give_back(&lines, &ways).await;
+    drop((lines, ways));
     if tokio::time::timeout(shared.options.shutdown, &mut shell).await.is_err() {
         let open = shared.leases.stop_all(Reason::Released);
         tracing::warn!(jobs = open, "handlers still run at the shutdown limit; their jobs go back");
-        if tokio::time::timeout(2 * shell::GRACE, &mut shell).await.is_err() {
+        if tokio::time::timeout(2 * runner::GRACE, &mut shell).await.is_err() {
             tracing::error!("handlers do not yield; their jobs go back when the lease ends");
         }
     }
@@ -251,6 +249,21 @@ async fn work(
     let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };
     let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;
     Ok(())
+}
+
+/// Closes the lines and returns what has not started.
+async fn give_back(lines: &[Arc<Line>], ways: &Ways) {
+    let give_back = async {
+        for work in lines.iter().flat_map(|line| line.close()) {
+            let (ending, ran) = (Ending::Released, Duration::ZERO);
+            ways.send(Ended { run: work.run, ending, ran }).await;
+        }
+    };
+    if tokio::time::timeout(FLUSH_LIMIT, give_back).await.is_err() {
+        tracing::error!(
+            "jobs that have not started could not go back; they run again when their lease ends"
+        );
+    }
 }
 
 fn spawn<F>(future: F) -> AbortOnDropHandle<F::Output>

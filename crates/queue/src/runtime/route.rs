@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, Histogram};
 
-use super::Failure;
+use super::runner::Failure;
 use crate::{Backoff, Kind, Outcome, Run};
 
 /// A handler with its context in it: decodes the arguments and runs.

@@ -1,0 +1,185 @@
+//! Runs the jobs of a line, one after the other: stops them, bounds them, and decides how they ended.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tracing::Instrument;
+
+use super::completer::Ways;
+use super::ending::Cause;
+use super::line::Place;
+use super::route::Route;
+use super::{Ended, Ending};
+use crate::{Outcome, Permanent, Run};
+
+/// How long a handler that was asked to stop may take before it is dropped.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a job waits for a process that knows its kind. That one may be about to be deployed.
+const UNKNOWN_KIND_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a handler gave no outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// No attempt can succeed: the arguments are not what the kind takes.
+    #[error("arguments do not decode: {0}")]
+    Undecodable(String),
+    /// Another process may know it, during a deployment for example: no attempt is burnt.
+    #[error("this process has no handler for kind {0}")]
+    UnknownKind(String),
+    #[error("panicked: {0}")]
+    Panicked(String),
+    #[error("{0:#}")]
+    Handler(anyhow::Error),
+}
+
+/// A job on its way to its handler.
+pub(crate) struct Work {
+    pub run: Run,
+    pub route: Arc<Route>,
+}
+
+/// Runs what stands in the line until nothing does.
+pub(super) async fn run_line(mut place: Place, ended: Ways) {
+    while let Some(work) = place.next() {
+        if let Some(end) = run(work).await {
+            place.note(end.ran);
+            ended.send(end).await;
+        }
+    }
+}
+
+/// Nothing is reported for a run whose lease is lost.
+async fn run(Work { run, route }: Work) -> Option<Ended> {
+    // What was stopped before its start is not started.
+    let ending = match run.stop().reason() {
+        Some(reason) => Ending::stopped(reason),
+        None => {
+            run.begin();
+            run.with_notes(supervise(&run, &route)).await
+        }
+    };
+    let ran = run.elapsed();
+    let end = Ended { ending: ending?, run, ran };
+    report(&end, &route);
+    Some(end)
+}
+
+/// Runs a handler to its end, or stops it.
+async fn supervise(run: &Run, route: &Route) -> Option<Ending> {
+    let mut handler = std::pin::pin!(handle(run, route));
+    // Many are done at once, and need neither a timer nor somebody who listens.
+    if let Poll::Ready(result) = futures_util::poll!(handler.as_mut()) {
+        return settle(run, result);
+    }
+    let reason = tokio::select! {
+        biased;
+        reason = run.stop().asked() => reason,
+        result = &mut handler => return settle(run, result),
+        () = tokio::time::sleep(route.timeout) => {
+            let error = format!("took longer than {} s", route.timeout.as_secs_f64());
+            return Some(Ending::failure(run, error));
+        }
+    };
+    let Some(stopped) = Ending::stopped(reason) else {
+        tracing::warn!(job_id = %run.job_id(), "the lease is lost; this run stops");
+        return None;
+    };
+    match tokio::time::timeout(GRACE, handler).await {
+        Ok(result) => settle(run, result),
+        Err(_) => Some(stopped),
+    }
+}
+
+/// What a handler gave. If it was asked to stop, its error is that it did.
+fn settle(run: &Run, result: Result<Outcome, Failure>) -> Option<Ending> {
+    match run.stop().reason() {
+        Some(reason) if result.is_err() => Ending::stopped(reason),
+        _ => Some(conclude(run, result)),
+    }
+}
+
+/// Calls the handler in its span and its trace. Its panic is this job's failure.
+async fn handle(run: &Run, route: &Route) -> Result<Outcome, Failure> {
+    let leased = run.leased();
+    let trace = run.trace();
+    // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
+    let span = tracing::error_span!(
+        "job.run",
+        kind = leased.kind,
+        job_id = %leased.id,
+        attempt = leased.attempt,
+        trace_id = trace.id(),
+    );
+    trace.adopt(&span);
+    let handler = AssertUnwindSafe(async { (route.handler)(run.clone()).await }).catch_unwind();
+    let result = trace.scope(handler).instrument(span).await;
+    result.unwrap_or_else(|panic| Err(Failure::Panicked(panic_message(&*panic))))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message").to_owned()
+}
+
+fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
+    let failure = match result {
+        // What counts is whether the transaction committed. If it did, this is a repetition and is
+        // ignored; if it did not, the run has failed.
+        Ok(_) if run.finished_in_transaction().is_some() => {
+            let error = "the transaction that should have recorded the outcome did not commit";
+            return Ending::failure(run, error.into());
+        }
+        Ok(outcome) => return Ending::of(outcome),
+        Err(failure) => failure,
+    };
+    let error = failure.to_string();
+    match failure {
+        Failure::Undecodable(_) => Ending::Dead { error, cause: Cause::Poison },
+        Failure::UnknownKind(_) => Ending::Snoozed { after: UNKNOWN_KIND_WAIT, why: Some(error) },
+        Failure::Handler(cause) if cause.chain().any(|cause| cause.is::<Permanent>()) => {
+            Ending::Dead { error, cause: Cause::Permanent }
+        }
+        Failure::Handler(_) | Failure::Panicked(_) => Ending::failure(run, error),
+    }
+}
+/// The one place where a failed run is logged.
+fn report(ended: &Ended, route: &Route) {
+    let leased = ended.run.leased();
+    let outcome = ended.outcome();
+    if outcome == "done" {
+        route.done.increment(1);
+    } else {
+        metrics::counter!("beadle_runs_total", "kind" => leased.kind.clone(), "outcome" => outcome)
+            .increment(1);
+    }
+    route.seconds.record(ended.ran.as_secs_f64());
+    if outcome == "done" && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let trace_id = ended.run.trace().id();
+    match &ended.ending {
+        _ if ended.run.finished_in_transaction().is_some() => {}
+        Ending::Failed { error, again } => tracing::warn!(
+            kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
+            again_seconds = again.as_secs(), error, "a run failed and is tried again"
+        ),
+        Ending::Snoozed { why: Some(why), .. } => tracing::warn!(
+            kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
+            why, "a job waits"
+        ),
+        Ending::Dead { error, .. } => tracing::error!(
+            kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
+            error, "a job is dead"
+        ),
+        _ => tracing::debug!(
+            kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
+            outcome, "a run ended"
+        ),
+    }
+}
