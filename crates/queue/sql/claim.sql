@@ -59,27 +59,24 @@ lease AS (
     HAVING count(*) > 0
     RETURNING token
 )
+-- The first row is about the claim, and each of the others about a job.
 SELECT
-    pg_snapshot_xmin(s.snapshot)::text::bigint AS "xmin!",
-    pg_snapshot_xmax(s.snapshot)::text::bigint AS "xmax!",
-    s.in_turn AS "in_turn!",
-    s.out_of_turn AS "out_of_turn!",
-    c.*
-FROM (
+    pg_snapshot_xmin(s.snapshot)::text::bigint AS "xmin?",
+    pg_snapshot_xmax(s.snapshot)::text::bigint AS "xmax?",
+    ARRAY(SELECT queue FROM wanted WHERE alone) AS "in_turn?",
+    ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS "out_of_turn?",
+    (SELECT token FROM lease) AS "token?",
+    NULL::bigint AS "seq?", NULL::smallint AS "priority?", NULL::smallint AS "attempt?",
+    NULL::smallint AS "max_attempts?", NULL::text AS "queue?", NULL::uuid AS "id?", NULL::text AS "kind?",
+    NULL::jsonb AS "args?: Json<Box<RawValue>>", NULL::uuid AS "owner?", NULL::text AS "trace?",
+    NULL::boolean AS "keyed?", NULL::boolean AS "cancelled?"
+FROM (SELECT pg_current_snapshot() AS snapshot) s
+UNION ALL (
     SELECT
-        pg_current_snapshot() AS snapshot,
-        ARRAY(SELECT queue FROM wanted WHERE alone) AS in_turn,
-        ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS out_of_turn
-) s
-LEFT JOIN (
-    SELECT
-        l.token AS "token?", t.seq AS "seq?", t.priority AS "priority?", t.attempt AS "attempt?",
-        t.max_attempts AS "max_attempts?", t.queue AS "queue?", j.id AS "id?", j.kind AS "kind?",
-        j.args AS "args?: Json<Box<RawValue>>", j.owner, j.trace,
-        j.unique_key IS NOT NULL AS "keyed?",
-        j.id IN (SELECT job FROM queue.cancellations) AS "cancelled?"
-    FROM lease l
-    CROSS JOIN taken t
+        NULL, NULL, NULL, NULL, NULL,
+        t.seq, t.priority, t.attempt, t.max_attempts, t.queue, j.id, j.kind, j.args, j.owner, j.trace,
+        j.unique_key IS NOT NULL, j.id IN (SELECT job FROM queue.cancellations)
+    FROM taken t
     JOIN queue.jobs j ON j.id = t.job
-) c ON true
-ORDER BY c."priority?", c."seq?"
+    ORDER BY t.priority, t.seq
+)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection as _, Executor as _, PgPool};
 use tokio::sync::{Notify, OnceCell, mpsc};
 
 use crate::job::Job;
@@ -190,6 +191,8 @@ impl Handlers {
 
 /// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
 const ENGINE_CONNECTIONS: u32 = 6;
+/// A connection that was idle for so long may have gone.
+const IDLE: Duration = Duration::from_secs(1);
 /// For all runs of a process; none is opened before one of them has something to say.
 const NOTES_CONNECTIONS: u32 = 4;
 
@@ -204,6 +207,16 @@ fn engine_pool(pool: &PgPool, connections: u32, options: &WorkOptions) -> PgPool
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(pool.options().get_acquire_timeout())
+        // A question before each statement would double the way; one that was used just now is alive.
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                match used.idle_for > IDLE {
+                    true => connection.ping().await.map(|()| true),
+                    false => Ok(true),
+                }
+            })
+        })
         .after_connect(move |connection, _| {
             let set = (!pooled).then(|| connection.execute(PLANNING));
             Box::pin(async move {

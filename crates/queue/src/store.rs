@@ -74,6 +74,9 @@ impl PushRows {
 }
 
 pub(crate) async fn push(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<(), Error> {
+    if rows.ids.len() == 1 {
+        return push_one(executor, rows).await;
+    }
     sqlx::query_file!(
         "sql/push.sql",
         &rows.ids,
@@ -86,6 +89,26 @@ pub(crate) async fn push(executor: impl PgExecutor<'_>, rows: &PushRows) -> Resu
         &rows.delays as _,
         &rows.owners as _,
         &rows.traces as _,
+    )
+    .execute(executor)
+    .await
+    .map_err(Error::from_push)?;
+    Ok(())
+}
+
+async fn push_one(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<(), Error> {
+    sqlx::query_file!(
+        "sql/push_one.sql",
+        rows.ids[0],
+        rows.kinds[0],
+        rows.queues[0],
+        &rows.args[0] as _,
+        rows.priorities[0],
+        rows.max_attempts[0],
+        rows.run_ats[0],
+        rows.delays[0],
+        rows.owners[0],
+        rows.traces[0],
     )
     .execute(executor)
     .await
@@ -247,21 +270,13 @@ pub(crate) async fn claim(
     )
     .fetch_all(executor)
     .await?;
-    let mut claimed = Claimed {
-        jobs: Vec::with_capacity(rows.len()),
-        snapshot: Snapshot { xmin: 0, xmax: 0 },
-        in_turn: Vec::new(),
-        out_of_turn: Vec::new(),
-    };
+    let mut jobs = Vec::with_capacity(rows.len());
+    let mut rows = rows.into_iter();
+    let about = rows.next().ok_or(sqlx::Error::RowNotFound)?;
     for row in rows {
-        if claimed.snapshot.xmax == 0 {
-            claimed.snapshot = Snapshot { xmin: row.xmin, xmax: row.xmax };
-            (claimed.in_turn, claimed.out_of_turn) = (row.in_turn, row.out_of_turn);
-        }
-        // A claim that found nothing answers one row without a job.
         let leased = (|| {
             Some(Leased {
-                token: row.token?,
+                token: about.token?,
                 id: row.id?,
                 kind: row.kind?,
                 queue: row.queue?,
@@ -276,9 +291,17 @@ pub(crate) async fn claim(
                 cancelled: row.cancelled?,
             })
         })();
-        claimed.jobs.extend(leased);
+        jobs.extend(leased);
     }
-    Ok(claimed)
+    Ok(Claimed {
+        jobs,
+        snapshot: Snapshot {
+            xmin: about.xmin.unwrap_or_default(),
+            xmax: about.xmax.unwrap_or_default(),
+        },
+        in_turn: about.in_turn.unwrap_or_default(),
+        out_of_turn: about.out_of_turn.unwrap_or_default(),
+    })
 }
 
 /// Enters a process into the list of workers; answers its number.

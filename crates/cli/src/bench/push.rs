@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use anyhow::ensure;
+use queue::Pusher;
 use serde_json::{Map, Value};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgConnection, PgPool};
+
+use sqlx::PgConnection;
 use tokio::task::JoinSet;
 
 use super::database::{Database, Server};
@@ -80,13 +82,14 @@ where
     timed(&database, jobs, pushers).await
 }
 
-/// The same from many tasks of one process that share a pool.
+/// The same from many tasks of one process that share a pusher.
 async fn callers(server: &Server, jobs: usize) -> anyhow::Result<f64> {
     let database = ready(server).await?;
     let size = CONNECTIONS as u32;
     let options = PgPoolOptions::new().max_connections(size).min_connections(size);
     let pool = options.connect_with(database.options.clone()).await?;
-    let pushers = shares(jobs, CALLERS).map(|share| call(pool.clone(), share)).collect();
+    let pusher = Pusher::new(pool);
+    let pushers = shares(jobs, CALLERS).map(|share| call(pusher.clone(), share)).collect();
     timed(&database, jobs, pushers).await
 }
 
@@ -104,9 +107,9 @@ async fn put_raw(mut connection: PgConnection, jobs: usize, batch: usize) -> any
     Ok(())
 }
 
-async fn call(pool: PgPool, jobs: usize) -> anyhow::Result<()> {
+async fn call(pusher: Pusher, jobs: usize) -> anyhow::Result<()> {
     for _ in 0..jobs {
-        queue::push(&pool, DoNothing::now()).await?;
+        pusher.push(DoNothing::now()).await?;
     }
     Ok(())
 }

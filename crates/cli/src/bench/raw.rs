@@ -20,7 +20,7 @@ const OUT_OF_TURN: i64 = 1000;
 /// Nobody rescues what a measurement holds.
 const LEASE_SECONDS: f64 = 600.0;
 
-/// What a finish needs to know of a claimed job. A claim that found nothing answers one row of nulls.
+/// What a finish needs to know of a claim, in its first row, and of each job in another.
 #[derive(sqlx::FromRow)]
 struct Row {
     #[sqlx(rename = "token?")]
@@ -73,13 +73,9 @@ pub async fn claim(
         .fetch_all(executor)
         .await?;
     let mut claimed = Claimed { last: above, ..Claimed::default() };
+    claimed.token = rows.first().and_then(|about| about.token).unwrap_or_default();
     for row in rows {
-        let (Some(token), Some(id), Some(seq), Some(attempt)) =
-            (row.token, row.id, row.seq, row.attempt)
-        else {
-            continue;
-        };
-        claimed.token = token;
+        let (Some(id), Some(seq), Some(attempt)) = (row.id, row.seq, row.attempt) else { continue };
         claimed.ids.push(id);
         claimed.attempts.push(attempt);
         claimed.last = seq;
