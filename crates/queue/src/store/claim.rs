@@ -1,0 +1,124 @@
+//! Jobs under a lease.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::PgExecutor;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::runtime::{Snapshot, Stretch};
+
+/// A job under a lease, ready to run.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    pub token: i64,
+    pub id: Uuid,
+    pub kind: String,
+    pub queue: String,
+    pub priority: i16,
+    pub seq: i64,
+    pub attempt: i16,
+    pub max_attempts: i16,
+    pub args: Json<Box<RawValue>>,
+    pub owner: Option<Uuid>,
+    pub trace: Option<String>,
+    /// It holds a key that is freed when it has ended.
+    pub keyed: bool,
+    /// Somebody asked it to stop between two attempts.
+    pub cancelled: bool,
+}
+
+/// How many jobs of which queue a worker could start, and where to look for them.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub queues: Vec<String>,
+    pub free: Vec<i32>,
+    pub from_safe: bool,
+    /// The queue of each stretch.
+    stretch_queues: Vec<String>,
+    priorities: Vec<i16>,
+    seqs: Vec<i64>,
+    before_priorities: Vec<i16>,
+}
+
+impl Wanted {
+    pub fn add(&mut self, queue: &str, free: usize, stretches: &[Stretch]) {
+        self.queues.push(queue.to_owned());
+        self.free.push(i32::try_from(free).unwrap_or(i32::MAX));
+        for stretch in stretches {
+            self.stretch_queues.push(queue.to_owned());
+            self.priorities.push(stretch.priority);
+            self.seqs.push(stretch.seq);
+            self.before_priorities.push(stretch.before_priority);
+        }
+    }
+}
+
+/// What a claim has brought.
+pub(crate) struct Claimed {
+    pub jobs: Vec<Leased>,
+    pub snapshot: Snapshot,
+    /// Queues in which nobody else claimed at the same time.
+    pub in_turn: Vec<String>,
+    /// Queues in which somebody else did. Queues that are paused are in neither.
+    pub out_of_turn: Vec<String>,
+}
+
+/// So far ahead looks a claim that comes while another is at the head of the queue.
+const OUT_OF_TURN: i64 = 1000;
+
+pub(crate) async fn claim(
+    executor: impl PgExecutor<'_>,
+    now: Option<DateTime<Utc>>,
+    wanted: &Wanted,
+    worker: i32,
+    lease_seconds: f64,
+) -> sqlx::Result<Claimed> {
+    let rows = sqlx::query_file!(
+        "sql/claim.sql",
+        now,
+        &wanted.queues,
+        &wanted.free,
+        worker,
+        lease_seconds,
+        &wanted.stretch_queues,
+        &wanted.priorities,
+        &wanted.seqs,
+        &wanted.before_priorities,
+        OUT_OF_TURN,
+    )
+    .fetch_all(executor)
+    .await?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    let mut rows = rows.into_iter();
+    let about = rows.next().ok_or(sqlx::Error::RowNotFound)?;
+    for row in rows {
+        let leased = (|| {
+            Some(Leased {
+                token: about.token?,
+                id: row.id?,
+                kind: row.kind?,
+                queue: row.queue?,
+                priority: row.priority?,
+                seq: row.seq?,
+                attempt: row.attempt?,
+                max_attempts: row.max_attempts?,
+                args: row.args?,
+                owner: row.owner,
+                trace: row.trace,
+                keyed: row.keyed?,
+                cancelled: row.cancelled?,
+            })
+        })();
+        jobs.extend(leased);
+    }
+    Ok(Claimed {
+        jobs,
+        snapshot: Snapshot {
+            xmin: about.xmin.unwrap_or_default(),
+            xmax: about.xmax.unwrap_or_default(),
+        },
+        in_turn: about.in_turn.unwrap_or_default(),
+        out_of_turn: about.out_of_turn.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,11 @@
+//! The queue's statements as functions: every transition of a job is one of these.
+
+mod care;
+mod claim;
+mod finish;
+mod push;
+
+pub(crate) use care::*;
+pub(crate) use claim::*;
+pub(crate) use finish::*;
+pub(crate) use push::*;
