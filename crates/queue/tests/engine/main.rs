@@ -10,6 +10,7 @@ mod lifecycle;
 mod operate;
 mod plans;
 mod push;
+mod redrive;
 mod schedule;
 mod sql_client;
 mod support;
