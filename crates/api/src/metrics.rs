@@ -60,7 +60,7 @@ fn gauges(mut queues: Vec<QueueView>, known: &[&str]) -> String {
 /// Name, meaning and value.
 type Gauge = (&'static str, &'static str, fn(&QueueView) -> f64);
 
-const GAUGES: [Gauge; 5] = [
+const GAUGES: [Gauge; 6] = [
     ("beadle_queue_ready", "Jobs that may start now.", |queue| queue.ready as f64),
     ("beadle_queue_scheduled", "Jobs that may start later.", |queue| queue.scheduled as f64),
     ("beadle_queue_running", "Jobs that run.", |queue| queue.running as f64),
@@ -70,6 +70,7 @@ const GAUGES: [Gauge; 5] = [
         "For how long the next job has been ready; 0 when there is none.",
         |queue| queue.oldest_ready_seconds.unwrap_or(0.0),
     ),
+    ("beadle_queue_paused", "1 while no job may start.", |queue| f64::from(queue.paused)),
 ];
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
     fn an_empty_queue_is_shown_too() {
         let media = QueueView {
             name: "media".into(),
-            paused: false,
+            paused: true,
             ready: 3,
             scheduled: 1,
             running: 2,
@@ -100,6 +101,8 @@ mod tests {
         beadle_queue_dead{queue="media"} 0
         beadle_queue_oldest_ready_seconds{queue="billing"} 0
         beadle_queue_oldest_ready_seconds{queue="media"} 1.5
+        beadle_queue_paused{queue="billing"} 0
+        beadle_queue_paused{queue="media"} 1
         "#);
     }
 }
