@@ -13,5 +13,6 @@ mod push;
 mod redrive;
 mod schedule;
 mod sql_client;
+mod states;
 mod support;
 mod unique;
