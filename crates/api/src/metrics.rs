@@ -21,8 +21,10 @@ pub async fn render(cx: Data<Context>, parts: Data<Parts>) -> HttpResponse {
         Ok(Err(error)) => tracing::warn!(?error, "cannot measure the queues"),
         Err(_) => tracing::warn!("cannot measure the queues within {} s", PATIENCE.as_secs()),
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page)
+    HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(page)
 }
+
+pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Says what the counters of this crate mean, once a process.
 pub fn describe() {
