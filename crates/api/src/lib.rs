@@ -8,6 +8,7 @@ mod health;
 mod jobs;
 pub mod keys;
 mod metrics;
+mod observe;
 mod request;
 mod routes;
 
@@ -20,6 +21,7 @@ use sqlx::{AssertSqlSafe, Executor};
 
 pub use docs::openapi;
 pub use error::Problem;
+pub use observe::observe;
 
 /// What the API tells of, besides what is in the context.
 #[derive(Clone)]

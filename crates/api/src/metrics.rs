@@ -21,8 +21,10 @@ pub async fn render(cx: Data<Context>, parts: Data<Parts>) -> HttpResponse {
         Ok(Err(error)) => tracing::warn!(?error, "cannot measure the queues"),
         Err(_) => tracing::warn!("cannot measure the queues within {} s", PATIENCE.as_secs()),
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page)
+    HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(page)
 }
+
+pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Says what the counters of this crate mean, once a process.
 pub fn describe() {
@@ -60,7 +62,7 @@ fn gauges(mut queues: Vec<QueueView>, known: &[&str]) -> String {
 /// Name, meaning and value.
 type Gauge = (&'static str, &'static str, fn(&QueueView) -> f64);
 
-const GAUGES: [Gauge; 5] = [
+const GAUGES: [Gauge; 6] = [
     ("beadle_queue_ready", "Jobs that may start now.", |queue| queue.ready as f64),
     ("beadle_queue_scheduled", "Jobs that may start later.", |queue| queue.scheduled as f64),
     ("beadle_queue_running", "Jobs that run.", |queue| queue.running as f64),
@@ -70,6 +72,7 @@ const GAUGES: [Gauge; 5] = [
         "For how long the next job has been ready; 0 when there is none.",
         |queue| queue.oldest_ready_seconds.unwrap_or(0.0),
     ),
+    ("beadle_queue_paused", "1 while no job may start.", |queue| f64::from(queue.paused)),
 ];
 
 #[cfg(test)]
@@ -80,7 +83,7 @@ mod tests {
     fn an_empty_queue_is_shown_too() {
         let media = QueueView {
             name: "media".into(),
-            paused: false,
+            paused: true,
             ready: 3,
             scheduled: 1,
             running: 2,
@@ -100,6 +103,8 @@ mod tests {
         beadle_queue_dead{queue="media"} 0
         beadle_queue_oldest_ready_seconds{queue="billing"} 0
         beadle_queue_oldest_ready_seconds{queue="media"} 1.5
+        beadle_queue_paused{queue="billing"} 0
+        beadle_queue_paused{queue="media"} 1
         "#);
     }
 }

@@ -43,6 +43,7 @@ pub fn refusals(body_limit_bytes: usize) -> impl Fn(&mut ServiceConfig) + Clone 
     }
 }
 
-async fn nowhere() -> Result<HttpResponse, ApiError> {
+/// There is nothing at this address.
+pub async fn nowhere() -> Result<HttpResponse, ApiError> {
     Err(ApiError::NotFound("address; /docs/ shows what there is"))
 }

@@ -1,4 +1,6 @@
-//! `beadle jobs`: push, list, show, retry and cancel.
+//! `beadle jobs`: push, list, show, retry, cancel, and what becomes of the dead.
+
+mod dead;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -32,6 +34,10 @@ pub enum Command {
     Show { id: Uuid },
     /// Make a dead, discarded or cancelled job ready again
     Retry { id: Uuid },
+    /// Show what jobs died of, those that died of the same together
+    Dead(dead::Which),
+    /// Make dead jobs ready again: those that fit, or all
+    Redrive(dead::Again),
     /// Stop a job: at once if it waits, as soon as it heeds if it runs
     Cancel { id: Uuid },
 }
@@ -81,6 +87,8 @@ pub async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         Command::List(filter) => list(filter, output).await,
         Command::Show { id } => show(id, output).await,
         Command::Retry { id } => retry(id, output).await,
+        Command::Dead(which) => dead::show(which, output).await,
+        Command::Redrive(again) => dead::again(again, output).await,
         Command::Cancel { id } => cancel(id, output).await,
     }
 }

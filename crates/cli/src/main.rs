@@ -50,11 +50,11 @@ enum Command {
     Schedule,
     /// Bring the database to this release
     Migrate,
-    /// Push, list, show, retry or cancel jobs
+    /// Push, list, show, retry or cancel jobs; see and redrive dead ones
     #[command(subcommand)]
     Jobs(jobs::Command),
-    /// Show how much each queue holds
-    Queues,
+    /// Show how much each queue holds; pause or resume one
+    Queues(queues::Args),
     /// List, show, edit, reset, pause, resume or run schedules
     #[command(subcommand)]
     Cron(cron::Command),
@@ -84,7 +84,7 @@ async fn main() -> ExitCode {
         Command::Schedule => schedule::schedule().await,
         Command::Migrate => migrate::migrate(output).await,
         Command::Jobs(command) => jobs::run(command, output).await,
-        Command::Queues => queues::show(output).await,
+        Command::Queues(args) => queues::run(args, output).await,
         Command::Cron(command) => cron::run(command, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor => doctor::examine(output).await,

@@ -1,8 +1,8 @@
 //! What long-running commands share: settings, a database that fits this release, signals.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use context::db::MigrationState;
 use context::{Context, Settings, Telemetry, db, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,10 +42,32 @@ pub async fn start(settings: Settings) -> anyhow::Result<(Context, Telemetry)> {
 
 /// Takes the API's address before anything else is started.
 pub fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
-    let address = settings.http.bind;
+    bind(settings.http.bind, "BEADLE__HTTP__BIND")
+}
+
+/// The same of the address where a process without an API tells how it does, if it does.
+pub fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+    let address = settings.telemetry.metrics_bind;
+    address.map(|address| bind(address, "BEADLE__TELEMETRY__METRICS_BIND")).transpose()
+}
+
+fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; choose another address with BEADLE__HTTP__BIND")
+        format!("cannot listen on {address}; choose another address with {variable}")
     })
+}
+
+/// Answers `/metrics` and `/healthz` until the process ends. Returns when it cannot any more, and
+/// never where nobody is to be answered.
+pub async fn observe(telemetry: &Telemetry, listener: Option<TcpListener>) -> anyhow::Error {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let serve = async {
+        let address = listener.local_addr()?;
+        let server = api::observe(telemetry.metrics(), listener)?;
+        tracing::info!(%address, "the metrics are at hand");
+        server.await
+    };
+    anyhow!("the metrics' server ended by itself: {:?}", serve.await)
 }
 
 /// From now on a request to end is heard: it cancels the token. Asked again, the process ends at

@@ -21,15 +21,29 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
         ensure!(CONCURRENCY.contains(&concurrency), "--concurrency is {least} to {most}");
     }
     let stop = process::hear_signals()?;
-    let (cx, _telemetry) = process::start(process::settings()?).await?;
+    let settings = process::settings()?;
+    let listener = process::listen_for_metrics(&settings)?;
+    let (cx, telemetry) = process::start(settings).await?;
     let fleet = workers::fleet(&cx);
     let options = workers::options(&cx.settings, &fleet.kinds(), &args.queues, args.concurrency)?;
     let queues: Vec<_> = options.pools.iter().map(|pool| pool.queue.as_str()).collect();
     tracing::info!(queues = queues.join(","), "working");
     let mut working = fleet.start(options);
+    let observe = process::observe(&telemetry, listener);
+    let mut observe = std::pin::pin!(observe);
     tokio::select! {
         () = stop.cancelled() => {}
         broken = working.broken() => bail!(broken),
+        broken = &mut observe => return Err(broken),
     }
-    working.stop().await.context("stop working")
+    let mut stopping = std::pin::pin!(working.stop());
+    // How it ends can be watched too; and if not, it ends all the same.
+    let stopped = tokio::select! {
+        stopped = &mut stopping => stopped,
+        broken = observe => {
+            tracing::error!(%broken, "the rest of the shutdown cannot be watched");
+            stopping.await
+        }
+    };
+    stopped.context("stop working")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Everything that can be set, checked. `config/default.toml` explains each key.
 ///
@@ -78,6 +78,9 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     pub otlp_endpoint: String,
     pub service_name: String,
+    /// Where processes without an API answer `/metrics` and `/healthz`, if anywhere.
+    #[serde(deserialize_with = "address_or_none")]
+    pub metrics_bind: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -122,6 +125,16 @@ pub struct Embedded {
     pub postgres_version: u16,
     pub postgres_port: u16,
     pub storage_port: u16,
+}
+
+/// An empty text is no address.
+fn address_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| D::Error::custom(format!("`{text}` is not an address and a port"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// Why the settings were refused. Each message is one line that names the setting as it was

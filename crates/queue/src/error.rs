@@ -28,6 +28,8 @@ pub enum Error {
     BadCron { expression: String, reason: String },
     #[error("no schedule is named {0:?}")]
     NoSchedule(String),
+    #[error("{0} jobs a second is no rate; it is 0.001 to 1000000")]
+    BadRate(f64),
     /// A drain that never ends means that jobs keep pushing jobs that are due at once.
     #[error("still not drained after {0} rounds")]
     NotDrained(usize),

@@ -11,6 +11,7 @@ mod kinds;
 mod operate;
 mod push;
 mod pusher;
+mod redrive;
 mod run;
 mod runtime;
 pub mod schedule;
@@ -31,6 +32,7 @@ pub use push::{
     ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, push, push_many,
 };
 pub use pusher::Pusher;
+pub use redrive::{Dead, DeadGroup, MAX_DEAD_GROUPS, RATES, Redrive, Redriven, dead, redrive};
 pub use run::{Cost, Level, Run};
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;

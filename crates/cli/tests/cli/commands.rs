@@ -4,15 +4,15 @@ use serde_json::json;
 
 use crate::support::{Answer, answer, beadle, beadle_on};
 
-async fn database() -> TestContext {
+pub async fn database() -> TestContext {
     Context::for_test("2025-03-01T00:00:00Z").await
 }
 
-fn run(cx: &TestContext, args: &[&str]) -> Answer {
+pub fn run(cx: &TestContext, args: &[&str]) -> Answer {
     answer(beadle_on(cx, args))
 }
 
-fn refused(cx: &TestContext, args: &[&str]) -> String {
+pub fn refused(cx: &TestContext, args: &[&str]) -> String {
     let answer = run(cx, args);
     assert!(!answer.ok, "{args:?} should be refused, but said {}", answer.out);
     answer.err.trim_end().to_owned()
@@ -123,6 +123,23 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
         (&["jobs", "show", nobody][..], "no job has the id"),
         (&["jobs", "retry", nobody][..], "no job has the id"),
         (&["jobs", "cancel", nobody][..], "no job has the id"),
+        (&["jobs", "redrive"][..], "say which: by --queue"),
+        (&["jobs", "redrive", "--dry-run"][..], "say which: by --queue"),
+        (&["jobs", "redrive", "--all", "--kind", "media.sing"][..], "--all alone"),
+        (
+            &["jobs", "redrive", "--all", "--per-second", "0"][..],
+            "--per-second is 0.001 to 1000000",
+        ),
+        (&["jobs", "redrive", "--all", "--limit", "0"][..], "0 is not in 1.."),
+        (&["jobs", "dead", "--cause", "boredom"][..], "exhausted, permanent, poison, lost"),
+        (
+            &["queues", "pause", "mantenance"][..],
+            "no queue is named \"mantenance\"; there are maintenance",
+        ),
+        (
+            &["queues", "resume", "mantenance"][..],
+            "no queue is named \"mantenance\"; there are maintenance",
+        ),
         (
             &["jobs", "list", "--state", "asleep"][..],
             "\"asleep\" is no state; there are scheduled, ready",

@@ -5,6 +5,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod commands;
+mod operate;
 mod processes;
 mod support;
 mod tidy;

@@ -1,9 +1,10 @@
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use context::Context;
 use serde_json::json;
 
-use crate::support::{Staying, answer, beadle_on, until};
+use crate::support::{LIMIT, Staying, answer, beadle_on, until};
 
 #[tokio::test]
 async fn two_workers_and_a_scheduler_share_one_database() {
@@ -87,6 +88,47 @@ async fn a_port_in_use_is_named() {
     let answer = answer(serve);
     assert!(!answer.ok);
     assert!(answer.err.contains(&format!("cannot listen on {address}")), "{}", answer.err);
+}
+
+#[tokio::test]
+async fn processes_without_an_api_tell_how_they_do_where_they_are_asked_to() {
+    let cx = Context::for_test("2025-03-01T00:00:00Z").await;
+    let get = async |address: &str, path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert!(answer(beadle_on(&cx, &["jobs", "push", "maintenance.drop_history"])).ok);
+    for (command, ready) in [("work", "working"), ("schedule", "watching the clock")] {
+        let address = free_address();
+        let mut process = beadle_on(&cx, &[command]);
+        process.env("BEADLE__TELEMETRY__METRICS_BIND", &address);
+        let process = Staying::start(process);
+        process.says(ready);
+        process.says("the metrics are at hand");
+        assert_eq!(get(&address, "/healthz").await, (200, r#"{"status":"alive"}"#.into()));
+        assert_eq!(get(&address, "/v1/kinds").await.0, 404, "it is no API");
+        if command == "work" {
+            let limit = Instant::now() + LIMIT;
+            let done = r#"beadle_runs_total{kind="maintenance.drop_history",outcome="done"} 1"#;
+            while !get(&address, "/metrics").await.1.contains(done) {
+                assert!(Instant::now() < limit, "the run is not counted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        } else {
+            assert_eq!(get(&address, "/metrics").await.0, 200);
+        }
+        process.stop();
+
+        let taken = TcpListener::bind(&address).unwrap();
+        let mut second = beadle_on(&cx, &[command]);
+        second.env("BEADLE__TELEMETRY__METRICS_BIND", &address);
+        let refused = answer(second);
+        let mend = format!(
+            "cannot listen on {address}; choose another address with BEADLE__TELEMETRY__METRICS_BIND"
+        );
+        assert!(!refused.ok && refused.err.contains(&mend), "{}", refused.err);
+        drop(taken);
+    }
 }
 
 /// Free at this moment; nobody else in the tests asks for a port by number.

@@ -35,6 +35,18 @@ fn the_defaults_hold_when_nothing_is_set() {
     assert_eq!(settings.telemetry.log_format, LogFormat::Auto);
     assert_eq!(settings.concurrency_of("media"), 4);
     assert!(settings.database.url.is_none());
+    assert!(settings.telemetry.metrics_bind.is_none());
+}
+
+#[test]
+fn the_address_of_the_metrics_is_one_or_empty() {
+    let set = |value| load(&[("BEADLE__TELEMETRY__METRICS_BIND", value)]);
+    assert_eq!(set("[::1]:9090").unwrap().telemetry.metrics_bind, "[::1]:9090".parse().ok());
+    assert_eq!(set("").unwrap().telemetry.metrics_bind, None);
+    for wrong in ["9090", "localhost:9090", "127.0.0.1"] {
+        let error = set(wrong).unwrap_err().to_string();
+        assert!(error.contains("BEADLE__TELEMETRY__METRICS_BIND"), "{error}");
+    }
 }
 
 #[test]
@@ -49,7 +61,7 @@ fn every_default_can_be_set_by_its_variable_and_is_read() {
         }
         let (key, value) = line.split_once(" = ").unwrap();
         let other = match (key, value) {
-            ("bind", _) => "127.0.0.1:1".to_owned(),
+            ("bind" | "metrics_bind", _) => "127.0.0.1:1".to_owned(),
             ("postgres_version", _) => "16".to_owned(),
             ("transport", _) => "smtp".to_owned(),
             ("log_format", _) => "json".to_owned(),
