@@ -12,5 +12,6 @@ mod plans;
 mod push;
 mod schedule;
 mod sql_client;
+mod stuck;
 mod support;
 mod unique;
