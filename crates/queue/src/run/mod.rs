@@ -38,6 +38,8 @@ struct Inner {
     stop: Stop,
     /// The book of leases has it no more.
     is_struck: AtomicBool,
+    /// The handler's future is gone.
+    let_go: AtomicBool,
     /// When the handler was called; what waits in this process has not begun.
     began: OnceLock<Instant>,
     /// What the handler recorded in a transaction of its own.
@@ -51,6 +53,7 @@ impl Run {
         let stop = Stop::default();
         let (began, finished_in, output) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (notes, is_struck) = (Notes::default(), AtomicBool::new(false));
+        let let_go = AtomicBool::new(false);
         Self(Arc::new(Inner {
             leased,
             backoff,
@@ -58,6 +61,7 @@ impl Run {
             clock,
             stop,
             is_struck,
+            let_go,
             began,
             finished_in,
             output,
@@ -164,6 +168,15 @@ impl Run {
 
     pub(crate) fn begin(&self) {
         self.0.began.get_or_init(Instant::now);
+    }
+
+    /// Whether its handler has been called and is not gone.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.0.began.get().is_some() && !self.0.let_go.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.0.let_go.store(true, Ordering::Relaxed);
     }
 
     /// Whether its end has been recorded, and the book of leases knows.

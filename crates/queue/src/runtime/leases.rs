@@ -52,7 +52,11 @@ impl Stop {
 
 /// Which leases are held, and which of their jobs have not ended.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<i64, Lease>>);
+pub(crate) struct Leases {
+    book: Mutex<HashMap<i64, Lease>>,
+    /// Runs that have no lease any more and whose handlers may still be there.
+    lost: Mutex<Vec<Run>>,
+}
 
 #[derive(Default)]
 struct Lease {
@@ -128,7 +132,16 @@ impl Leases {
         let lease = self.book().remove(&token);
         for run in lease.iter().flat_map(Lease::open_runs) {
             run.stop().ask(Reason::LeaseLost);
+            self.lost().push(run.clone());
         }
+    }
+
+    /// Runs whose handlers are at work, also those that have lost their lease since the last call.
+    pub fn under_way(&self) -> Vec<Run> {
+        let lost = std::mem::take(&mut *self.lost());
+        let book = self.book();
+        let held = book.values().flat_map(|lease| &lease.runs).filter(|run| run.is_under_way());
+        lost.into_iter().filter(Run::is_under_way).chain(held.cloned()).collect()
     }
 
     /// Asks everything to stop; answers how many runs that is.
@@ -139,6 +152,10 @@ impl Leases {
     }
 
     fn book(&self) -> MutexGuard<'_, HashMap<i64, Lease>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Vec<Run>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

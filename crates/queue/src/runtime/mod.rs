@@ -3,7 +3,7 @@
 //! These tasks share one book of leases: the *fetcher* claims and puts jobs into the *lines* of their
 //! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, the
 //! *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and rescues.
-//! A *listener* wakes the fetcher.
+//! A *listener* wakes the fetcher, and a *watch* reports handlers that are *stuck*.
 
 mod completer;
 mod ending;
@@ -18,6 +18,7 @@ mod marks;
 mod route;
 mod runner;
 mod shell;
+mod stuck;
 mod upkeep;
 
 use std::sync::Arc;
@@ -199,6 +200,8 @@ async fn work(
 
     let kinds = handlers.kinds.clone();
     let lanes = Lanes::new(&shared.options.pools, &lines);
+    let watch = stuck::watch(shared.clone(), handlers.clone())
+        .map_err(|error| Broken { part: "watch", reason: error.to_string() })?;
     let mut fetcher = spawn(fetcher::fetch(shared.clone(), handlers, lanes, stop.clone()));
     let mut shell = spawn(run_all(shared.name.clone(), places, ways.clone()));
     let mut completer = spawn(completer::complete(shared.clone(), outlets, give_up.clone()));
@@ -238,6 +241,7 @@ async fn work(
             tracing::error!("handlers do not yield; their jobs go back when the lease ends");
         }
     }
+    drop(watch);
     // Ends the way to the completer, which then records what is left.
     drop(shell);
     if tokio::time::timeout(FLUSH_LIMIT, &mut completer).await.is_err() {

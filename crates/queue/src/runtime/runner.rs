@@ -13,6 +13,7 @@ use super::completer::Ways;
 use super::ending::Cause;
 use super::line::Place;
 use super::route::Route;
+use super::stuck::Held;
 use super::{Ended, Ending};
 use crate::{Outcome, Permanent, Run};
 
@@ -71,6 +72,7 @@ async fn run(Work { run, route }: Work) -> Option<Ended> {
 
 /// Runs a handler to its end, or stops it.
 async fn supervise(run: &Run, route: &Route) -> Option<Ending> {
+    let _held = Held(run);
     let mut handler = std::pin::pin!(handle(run, route));
     // Many are done at once, and need neither a timer nor somebody who listens.
     if let Poll::Ready(result) = futures_util::poll!(handler.as_mut()) {

@@ -14,5 +14,6 @@ mod redrive;
 mod schedule;
 mod sql_client;
 mod states;
+mod stuck;
 mod support;
 mod unique;
