@@ -171,6 +171,9 @@ impl PgConnection {
             return Ok((*statement).clone());
         }
 
+        // Nobody would ever close a named statement that no cache keeps.
+        let persistent = persistent && self.inner.cache_statement.is_enabled();
+
         let statement = prepare(
             self,
             sql,
@@ -181,7 +184,7 @@ impl PgConnection {
         )
         .await?;
 
-        if persistent && self.inner.cache_statement.is_enabled() {
+        if persistent {
             if let Some((id, _)) = self.inner.cache_statement.insert(sql, statement.clone()) {
                 self.inner.stream.write_msg(Close::Statement(id))?;
                 self.write_sync();
@@ -236,8 +239,23 @@ impl PgConnection {
             // patch holes created during encoding
             arguments.apply_patches(self, &metadata.parameters).await?;
 
+            // The unnamed statement does not outlive a Sync where a pooler lends servers by the
+            // transaction, so it is parsed again in the exchange that binds it.
+            let parse_again = match statement {
+                StatementId::UNNAMED => Some(self.resolve_types(&arguments.types).await?),
+                _ => None,
+            };
+
             // consume messages till `ReadyForQuery` before bind and execute
             self.wait_until_ready().await?;
+
+            if let Some(param_types) = parse_again {
+                self.inner.stream.write_msg(Parse {
+                    param_types: &param_types,
+                    query: sql,
+                    statement,
+                })?;
+            }
 
             // bind to attach the arguments to the statement and create a portal
             self.inner.stream.write_msg(Bind {
