@@ -269,10 +269,12 @@ COMMENT ON COLUMN queue.kinds.max_losses IS 'After so many attempts in a row tha
 CREATE TABLE queue.queues (
     name       text COLLATE "C" NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
                            CONSTRAINT ck_queues_name CHECK (name ~ '^[a-z][a-z0-9_]*$'),
-    paused     boolean     NOT NULL,
-    changed_at timestamptz NOT NULL DEFAULT now()
+    paused     boolean     NOT NULL DEFAULT false,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    keep_days  smallint    CONSTRAINT ck_queues_keep_days CHECK (keep_days BETWEEN 1 AND 3650)
 );
-COMMENT ON TABLE queue.queues IS 'Queues that were ever paused. A queue without a row is not.';
+COMMENT ON TABLE queue.queues IS 'What an operator has said about a queue. A queue without a row is not paused, and kept like most.';
+COMMENT ON COLUMN queue.queues.keep_days IS 'Days that its ended jobs stay readable; null: as the settings say for all.';
 COMMENT ON COLUMN queue.queues.paused IS 'No job of it starts; those that run go on.';
 COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
 

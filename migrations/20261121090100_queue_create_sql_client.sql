@@ -347,6 +347,14 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.resume IS 'Lets jobs of a paused queue start again.';
 
+CREATE FUNCTION queue.keep(queue text, days integer) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+    INSERT INTO queue.queues AS q (name, keep_days) VALUES (keep.queue, keep.days)
+    ON CONFLICT (name) DO UPDATE SET keep_days = excluded.keep_days;
+END;
+COMMENT ON FUNCTION queue.keep IS 'How many days ended jobs of the queue stay readable; null: as the settings say for all.';
+
 -- Names the platform's schema gives --------------------------------------------------------------
 
 CREATE SCHEMA IF NOT EXISTS util;
@@ -395,4 +403,4 @@ COMMENT ON FUNCTION util.enqueue IS 'queue.push under the name of the platform''
 
 -- Rights: nobody but the owner. A deployment grants USAGE on the schema and EXECUTE on what a role may do.
 REVOKE ALL ON FUNCTION queue.key_of, queue.hold_key, queue.new_id, queue.store, queue.push_many, queue.push,
-    queue.status, queue.unqueue, queue.cancel, queue.retry, queue.pause, queue.resume, util.enqueue FROM PUBLIC;
+    queue.status, queue.unqueue, queue.cancel, queue.retry, queue.pause, queue.resume, queue.keep, util.enqueue FROM PUBLIC;

@@ -42,6 +42,7 @@ pub fn options(
         lease: Duration::from_secs(settings.work.lease_seconds),
         poll: Duration::from_millis(settings.work.poll_milliseconds),
         shutdown: Duration::from_secs(settings.work.shutdown_seconds),
+        pooled: settings.database.pooled,
         ..WorkOptions::new(pools.collect())
     })
 }
@@ -62,6 +63,17 @@ mod tests {
         assert_eq!(all.pools, [Pool { queue: "maintenance".into(), concurrency: 4 }]);
         let one = asked(&["maintenance"], Some(2)).await?;
         assert_eq!(one.pools, [Pool { queue: "maintenance".into(), concurrency: 2 }]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn workers_know_of_a_pooler() -> anyhow::Result<()> {
+        let cx = Context::for_test("2025-03-01T00:00:00Z").await;
+        let mut settings = (*cx.settings).clone();
+        for pooled in [true, false] {
+            settings.database.pooled = pooled;
+            assert_eq!(options(&settings, &fleet(&cx).kinds(), &[], None)?.pooled, pooled);
+        }
         Ok(())
     }
 

@@ -1,13 +1,13 @@
 //! `beadle migrate`: brings the database to this release.
 
-use context::{Context, db};
+use context::db;
 
 use crate::output::Output;
 use crate::process;
 
 pub async fn migrate(output: Output) -> anyhow::Result<()> {
-    let cx = Context::connect(process::settings()?).await?;
-    let migrated = db::migrate(&cx.pool).await?;
+    let pool = db::connect_to_migrate(&process::settings()?.database).await?;
+    let migrated = db::migrate(&pool).await?;
     output.show(&migrated, |migrated| {
         if migrated.applied.is_empty() {
             return "nothing to do: all migrations are applied".into();

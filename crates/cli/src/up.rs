@@ -73,7 +73,9 @@ impl Stack {
             let started = Postgres::start(home, postgres_options(settings)).await?;
             let url = started.url(embedded::DATABASE);
             variables.push(format!("BEADLE__DATABASE__URL={url}"));
+            variables.push("BEADLE__DATABASE__POOLED=false".to_owned());
             settings.database.url = Some(url.into());
+            (settings.database.pooled, settings.database.direct_url) = (false, None);
             postgres = Some(started);
         }
         let mut storage = None;
@@ -148,7 +150,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let Parts { settings, metrics, listener, stop } = parts;
     let cx = Context::connect(settings).await?;
-    db::migrate(&cx.pool).await?;
+    db::migrate(&db::connect_to_migrate(&cx.settings.database).await?).await?;
     let key = api_key(home, &cx).await.context("make an API key")?;
 
     let fleet = workers::fleet(&cx);

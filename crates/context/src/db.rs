@@ -6,8 +6,8 @@ mod tests;
 
 use std::{fmt::Display, io, str::FromStr, time::Duration};
 
-use anyhow::{Context as _, anyhow};
-use secrecy::ExposeSecret;
+use anyhow::{Context as _, anyhow, bail};
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     ConnectOptions, Connection, PgPool,
     migrate::Migrator,
@@ -25,7 +25,24 @@ const APPLICATION_NAME: &str = "beadle";
 
 /// Opens the pool once the database has answered.
 pub async fn connect(settings: &settings::Database) -> anyhow::Result<PgPool> {
-    let options = options(settings)?;
+    open(settings, options(settings)?).await
+}
+
+/// Opens a pool that [`migrate`] can use: migrations take a lock that belongs to a session, which a
+/// pooler in transaction mode would hand to somebody else.
+pub async fn connect_to_migrate(settings: &settings::Database) -> anyhow::Result<PgPool> {
+    let options = match &settings.direct_url {
+        Some(url) => parse("database.direct_url", url)?,
+        None if settings.pooled => bail!(
+            "`database.pooled` is set, and migrations cannot go through a pooler: set \
+             BEADLE__DATABASE__DIRECT_URL to the address of Postgres itself"
+        ),
+        None => options(settings)?,
+    };
+    open(settings, options).await
+}
+
+async fn open(settings: &settings::Database, options: PgConnectOptions) -> anyhow::Result<PgPool> {
     let patience = Duration::from_secs(settings.connect_timeout_seconds);
     // The pool would try again until its time is up and then only say that it is up.
     let attempt = async { options.connect().await?.close().await };
@@ -48,9 +65,15 @@ fn options(settings: &settings::Database) -> anyhow::Result<PgConnectOptions> {
         "no database is set: set DATABASE_URL to a Postgres, \
          or start `beadle up`, which brings its own",
     )?;
+    let options = parse("the database URL", url)?;
+    // Without a cache nothing is prepared that the next transaction would expect of its connection.
+    Ok(if settings.pooled { options.statement_cache_capacity(0) } else { options })
+}
+
+fn parse(what: &str, url: &SecretString) -> anyhow::Result<PgConnectOptions> {
     // Percent-decoding and the like: nothing in these errors quotes the URL.
     let options = PgConnectOptions::from_str(url.expose_secret())
-        .map_err(|error| anyhow!("the database URL is not valid: {}", bare(&error)))?;
+        .map_err(|error| anyhow!("{what} is not valid: {}", bare(&error)))?;
     Ok(options.application_name(APPLICATION_NAME))
 }
 

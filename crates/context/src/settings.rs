@@ -36,6 +36,8 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: Option<SecretString>,
+    pub pooled: bool,
+    pub direct_url: Option<SecretString>,
     pub max_connections: u32,
     pub connect_timeout_seconds: u64,
 }

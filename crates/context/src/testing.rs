@@ -23,6 +23,7 @@ impl Context {
         let mail_directory = TempDir::new().expect("a temporary directory for mail");
         let mut settings = Settings::load_from([]).expect("the defaults are valid");
         settings.database.url = Some(database.url().into());
+        settings.database.pooled = queue::testing::is_pooled();
         settings.mail.directory = mail_directory.path().display().to_string();
         let context = Context {
             pool: database.pool.clone(),

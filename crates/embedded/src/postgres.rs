@@ -86,6 +86,11 @@ impl Postgres {
         format!("postgres://{DATABASE}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
+    /// For a pooler, which wants them apart.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

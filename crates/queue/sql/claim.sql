@@ -75,7 +75,7 @@ UNION ALL (
     SELECT
         NULL, NULL, NULL, NULL, NULL,
         t.seq, t.priority, t.attempt, t.max_attempts, t.queue, j.id, j.kind, j.args, j.owner, j.trace,
-        j.unique_key IS NOT NULL, j.id IN (SELECT job FROM queue.cancellations)
+        j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
     FROM taken t
     JOIN queue.jobs j ON j.id = t.job
     ORDER BY t.priority, t.seq

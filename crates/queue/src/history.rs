@@ -1,10 +1,13 @@
 //! Days of jobs and runs: made ahead, dropped when their time is over.
 
+mod queues;
+
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 
+use self::queues::Horizons;
 use crate::{Clock, Error};
 
 /// What a round of dropping took away.
@@ -12,7 +15,7 @@ use crate::{Clock, Error};
 pub struct Dropped {
     pub days_of_runs: usize,
     pub days_of_jobs: usize,
-    /// Single rows: from the fail-safe partitions, the list of ticks, and what runs said.
+    /// Single rows: of queues that are kept shorter than others, from the fail-safe partitions, the list of ticks, and what runs said.
     pub rows: u64,
 }
 
@@ -49,45 +52,46 @@ pub async fn make_days(pool: &PgPool, clock: &Clock) -> Result<usize, Error> {
     Ok(made)
 }
 
-/// Drops history that is older than `retention`: first runs, then jobs that nothing refers to.
+/// Drops history that is older than `retention`, or than what its queue is kept for: first runs, then
+/// jobs that nothing refers to.
 ///
 /// A day of runs stays until the last of them is old enough.
 /// A day of jobs stays as long as one of them is waiting, running or has history; one straggler
-/// keeps its day.
+/// keeps its day. Where queues are kept for different times, what is old goes out of a day that stays.
 pub async fn drop_older(
     pool: &PgPool,
     clock: &Clock,
     retention: Duration,
 ) -> Result<Dropped, Error> {
-    // A machine whose clock is fast must not drop what the database's clock would keep.
-    let horizon = sqlx::query_scalar!(
-        r#"-- queue.horizon
-        SELECT coalesce($1, now()) - make_interval(secs => $2) AS "horizon!""#,
-        clock.for_database(),
-        retention.as_secs_f64(),
-    )
-    .fetch_one(pool)
-    .await?;
+    let horizons = Horizons::read(pool, clock.for_database(), retention.as_secs_f64()).await?;
+    let Horizons { longest, shortest, .. } = horizons;
     let mut dropped = Dropped::default();
-    for day in days(pool, "runs", horizon).await? {
-        if !has_run_since(pool, &day, horizon).await? {
+    for day in days(pool, "runs", shortest).await? {
+        let mut is_over = day.end <= longest && !has_run_since(pool, &day, longest).await?;
+        if !is_over && !horizons.are_one() {
+            dropped.rows += queues::delete_runs(pool, &day, &horizons).await?;
+            is_over = !has_run_since(pool, &day, DateTime::UNIX_EPOCH).await?;
+        }
+        if is_over {
             drop_day(pool, &day).await?;
             dropped.days_of_runs += 1;
         }
     }
-    dropped.rows += delete_runs(pool, horizon).await?;
-    for day in days(pool, "jobs", horizon).await? {
+    dropped.rows += delete_runs(pool, longest).await?;
+    for day in days(pool, "jobs", shortest).await? {
         if !is_referred_to(pool, &day).await? {
             drop_day(pool, &day).await?;
             dropped.days_of_jobs += 1;
+        } else if !horizons.are_one() {
+            dropped.rows += queues::delete_jobs(pool, &day).await?;
         }
     }
-    dropped.rows += delete_jobs(pool, horizon).await?;
-    dropped.rows += delete_ticks(pool, horizon).await?;
+    dropped.rows += delete_jobs(pool, longest).await?;
+    dropped.rows += delete_ticks(pool, horizons.general).await?;
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
     dropped.rows += delete_orphans(pool).await?;
-    dropped.rows += delete_notes(pool, horizon).await?;
+    dropped.rows += delete_notes(pool, shortest).await?;
     Ok(dropped)
 }
 

@@ -27,7 +27,7 @@ pub use error::Error;
 pub use fleet::{Drained, Fleet, PLANNING};
 pub use job::{Backoff, Job, Outcome, Permanent, Retry};
 pub use kinds::{Kind, Kinds, Refused};
-pub use operate::{Cancelled, Retried, cancel, pause, resume, retry};
+pub use operate::{Cancelled, Retried, cancel, keep, pause, resume, retry};
 pub use push::{
     ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, push, push_many,
 };

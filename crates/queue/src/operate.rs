@@ -81,6 +81,15 @@ pub async fn pause(pool: &PgPool, queue: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Ended jobs of the queue stay readable for so many days; none: as long as those of most queues.
+pub async fn keep(pool: &PgPool, queue: &str, days: Option<i16>) -> Result<(), Error> {
+    sqlx::query!("-- queue.keep\nSELECT queue.keep($1, $2)", queue, days.map(i32::from))
+        .fetch_one(pool)
+        .await
+        .map_err(Error::from_push)?;
+    Ok(())
+}
+
 /// Lets jobs of a paused queue start again.
 pub async fn resume(pool: &PgPool, queue: &str) -> Result<(), Error> {
     sqlx::query!("-- queue.resume\nSELECT queue.resume($1)", queue).fetch_one(pool).await?;

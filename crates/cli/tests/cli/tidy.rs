@@ -15,7 +15,9 @@ fn sources(endings: &[&str]) -> Vec<(String, String)> {
     fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
             let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-            if name.starts_with('.') || matches!(name.as_str(), "target" | "node_modules") {
+            if name.starts_with('.')
+                || matches!(name.as_str(), "target" | "node_modules" | "third_party")
+            {
                 continue;
             }
             if entry.is_dir() { walk(&entry, found) } else { found.push(entry) }

@@ -193,6 +193,46 @@ fn every_migration_says_what_it_is() {
     }
 }
 
+#[tokio::test]
+async fn nothing_is_prepared_behind_a_pooler() {
+    let database = queue::testing::database(&MIGRATOR).await;
+    let mut settings = at(&database.url());
+    for (pooled, expected) in [(false, 1), (true, 0)] {
+        settings.pooled = pooled;
+        let pool = connect(&settings).await.unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        let one: i32 =
+            sqlx::query_scalar("SELECT $1 + 1").bind(0).fetch_one(&mut *connection).await.unwrap();
+        let count = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1 + 1'";
+        let prepared: i64 = sqlx::query_scalar(count).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!((one, prepared), (1, expected));
+    }
+}
+
+#[tokio::test]
+async fn migrations_go_past_a_pooler_or_not_at_all() {
+    let database = queue::testing::database(&MIGRATOR).await;
+    let mut settings = at("postgres://nobody@127.0.0.1:1/pooler");
+    settings.pooled = true;
+    assert_eq!(
+        connect_to_migrate(&settings).await.unwrap_err().to_string(),
+        "`database.pooled` is set, and migrations cannot go through a pooler: set \
+         BEADLE__DATABASE__DIRECT_URL to the address of Postgres itself"
+    );
+    settings.direct_url = Some(database.url().into());
+    let pool = connect_to_migrate(&settings).await.unwrap();
+    assert_eq!(migrate(&pool).await.unwrap(), Migrated { applied: vec![] });
+    settings.direct_url = Some("postgres://u:hunter2@h:port/d".into());
+    assert_eq!(
+        connect_to_migrate(&settings).await.unwrap_err().to_string(),
+        "database.direct_url is not valid: invalid port number"
+    );
+}
+
+fn at(url: &str) -> settings::Database {
+    Settings::load_from([("DATABASE_URL".into(), url.into())]).unwrap().database
+}
+
 /// A pool that sees an empty schema, and the database that it lives in.
 async fn empty() -> (TestDatabase, PgPool) {
     let database = queue::testing::database(&MIGRATOR).await;

@@ -26,7 +26,8 @@ const ENVIRONMENT: &str = "BEADLE_ENV";
 const DATABASE_URL: &str = "DATABASE_URL";
 
 /// Settings that only a variable may hold, or a file named by the same key with `_file`.
-const SECRETS: [&str; 3] = ["database.url", "storage.secret_access_key", "mail.smtp_url"];
+const SECRETS: [&str; 4] =
+    ["database.url", "database.direct_url", "storage.secret_access_key", "mail.smtp_url"];
 
 /// Reads `config/default.toml`, the environment's file and the variables.
 pub(super) fn read(

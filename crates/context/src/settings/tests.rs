@@ -68,6 +68,7 @@ fn every_default_can_be_set_by_its_variable_and_is_read() {
             ("endpoint" | "otlp_endpoint", _) => "http://localhost:1".to_owned(),
             (key, _) if key.ends_with("_file") => "/no/such/file".to_owned(),
             (_, "true") => "false".to_owned(),
+            (_, "false") => "true".to_owned(),
             (_, number) if !number.starts_with('"') => {
                 (number.replace('_', "").parse::<u64>().unwrap() + 1).to_string()
             }
@@ -274,11 +275,12 @@ fn a_value_that_is_not_text_is_refused() {
 fn settings_never_show_their_secrets() {
     let settings = load(&[
         ("DATABASE_URL", "postgres://u:hunter2@h/d"),
+        ("BEADLE__DATABASE__DIRECT_URL", "postgres://u:hunter2@h/e"),
         ("BEADLE__STORAGE__SECRET_ACCESS_KEY", "hunter2"),
         ("BEADLE__MAIL__SMTP_URL", "smtps://u:hunter2@h"),
     ])
     .unwrap();
     let shown = format!("{settings:?} {settings:#?}");
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert_eq!(shown.matches("REDACTED").count(), 6);
+    assert_eq!(shown.matches("REDACTED").count(), 8);
 }

@@ -16,6 +16,7 @@ pub fn options() -> WorkOptions {
     WorkOptions {
         lease: LEASE,
         poll: Duration::from_millis(50),
+        pooled: queue::testing::is_pooled(),
         ..WorkOptions::new(vec![Pool { queue: "theatre".into(), concurrency: 8 }])
     }
 }

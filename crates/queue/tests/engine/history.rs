@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use queue::history::{drop_older, make_days};
 use queue::inspect::{self, JobState};
-use queue::{Clock, Push, push};
+use queue::{Cancelled, Clock, Error, Push, Retried, cancel, keep, push, retry};
 use sqlx::Executor;
+use uuid::Uuid;
 
 use crate::support::{Act, Script, Theatre, named};
 
@@ -71,6 +72,73 @@ async fn a_run_is_kept_for_its_own_time_however_old_its_job_is() {
     let in_80_days = Clock::fixed(in_40_days.now() + 40 * DAY);
     drop_older(&theatre.db, &in_80_days, 30 * DAY).await.unwrap();
     assert!(inspect::job(&*theatre.db, late.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn each_queue_is_kept_for_its_own_time_and_what_is_dead_is_driven_again_until_then() {
+    let theatre = Theatre::live().await;
+    let short = push(&*theatre.db, named("short", Script::Discard)).await.unwrap();
+    let (like_most, long): (Uuid, Uuid) = sqlx::query_as(
+        "WITH jobs AS (
+            INSERT INTO queue.jobs (id, kind, queue, args, max_attempts)
+            SELECT queue.new_id(), queue || '.act', queue, '{}', 3
+            FROM unnest(ARRAY['most', 'archive']) AS q(queue)
+            RETURNING id, queue
+        ), runs AS (
+            INSERT INTO queue.runs (job, token, attempt, outcome, note, started_at, ended_at)
+            SELECT id, 0, 1, 'dead', 'out of order', now(), now() FROM jobs
+        ), letters AS (
+            INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
+            SELECT id, now(), queue || '.act', queue, 'dead', 'exhausted', '' FROM jobs
+        )
+        SELECT (SELECT id FROM jobs WHERE queue = 'most'), (SELECT id FROM jobs WHERE queue = 'archive')",
+    )
+    .fetch_one(&*theatre.db)
+    .await
+    .unwrap();
+    theatre.fleet.drain().await.unwrap();
+    keep(&theatre.db, "theatre", Some(10)).await.unwrap();
+    keep(&theatre.db, "archive", Some(90)).await.unwrap();
+    let kept_after = async |days: u32| {
+        let then = Clock::fixed(theatre.clock.now() + days * DAY);
+        drop_older(&theatre.db, &then, 30 * DAY).await.unwrap();
+        let mut kept = Vec::new();
+        for id in [short.id, like_most, long] {
+            kept.push(inspect::job(&*theatre.db, id).await.unwrap().map(|view| view.runs.len()));
+        }
+        kept
+    };
+    assert_eq!(kept_after(9).await, [Some(1), Some(1), Some(1)]);
+    assert_eq!(kept_after(12).await, [None, Some(1), Some(1)]);
+    assert_eq!(kept_after(40).await, [None, None, Some(1)]);
+    assert_eq!(kept_after(89).await, [None, None, Some(1)]);
+    assert_eq!(retry(&theatre.db, long, "ada").await.unwrap(), Retried::Now);
+    assert_eq!(kept_after(92).await[2], Some(0), "it waits, whatever became of its history");
+    assert_eq!(cancel(&theatre.db, long, "ada").await.unwrap(), Cancelled::Now);
+    let dropped = theatre.clock.now() + 92 * DAY;
+    let dropped = drop_older(&theatre.db, &Clock::fixed(dropped), 30 * DAY).await.unwrap();
+    assert!(dropped.days_of_jobs > 0, "its day goes whole: {dropped:?}");
+    let letters: i64 = sqlx::query_scalar("SELECT count(*) FROM queue.dead_letters")
+        .fetch_one(&*theatre.db)
+        .await
+        .unwrap();
+    assert_eq!(letters, 0);
+}
+
+#[tokio::test]
+async fn a_queue_is_kept_like_most_again_and_for_no_impossible_time() {
+    let theatre = Theatre::live().await;
+    let done = push(&*theatre.db, named("done", Script::Succeed)).await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    for days in [0, -1, 3651] {
+        assert!(matches!(keep(&theatre.db, "theatre", Some(days)).await, Err(Error::BadArgs(_))));
+    }
+    assert!(matches!(keep(&theatre.db, "No Queue", Some(1)).await, Err(Error::BadArgs(_))));
+    keep(&theatre.db, "theatre", Some(1)).await.unwrap();
+    keep(&theatre.db, "theatre", None).await.unwrap();
+    let in_20_days = Clock::fixed(theatre.clock.now() + 20 * DAY);
+    drop_older(&theatre.db, &in_20_days, 30 * DAY).await.unwrap();
+    assert_eq!(theatre.state(done.id).await, JobState::Done);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ fn one_pool(concurrency: usize) -> WorkOptions {
         lease: Duration::from_millis(900),
         poll: Duration::from_millis(50),
         shutdown: Duration::from_millis(100),
+        pooled: queue::testing::is_pooled(),
         ..WorkOptions::new(vec![Pool { queue: "theatre".into(), concurrency }])
     }
 }
@@ -234,4 +235,14 @@ async fn lists_show_where_jobs_stand() {
     }
     let queues = queues(&*theatre.db).await.unwrap();
     assert_eq!((queues[0].name.as_str(), queues[0].ready, queues[0].scheduled), ("theatre", 1, 1));
+}
+
+#[tokio::test]
+async fn notifications_arrive_unless_these_tests_are_to_do_without() {
+    let theatre = Theatre::live().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(&theatre.db).await.unwrap();
+    listener.listen("call").await.unwrap();
+    sqlx::query("SELECT pg_notify('call', '')").execute(&*theatre.db).await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_millis(500), listener.recv()).await.is_ok();
+    assert_eq!(heard, std::env::var_os("BEADLE_TEST_DEAF").is_none());
 }

@@ -6,6 +6,8 @@ pub struct Tally {
     pub passed: u64,
     pub failed: u64,
     pub skipped: u64,
+    /// By the names that were given to the program.
+    pub left_out: u64,
     pub failures: Vec<String>,
 }
 
@@ -17,6 +19,7 @@ impl Tally {
             self.passed += number_before(result, " passed");
             self.failed += number_before(result, " failed");
             self.skipped += number_before(result, " ignored");
+            self.left_out += number_before(result, " filtered out");
         } else if let Some(name) =
             line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
         {
@@ -51,6 +54,7 @@ test result: ok. 40 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fin
         let mut tally = Tally::default();
         printed.lines().for_each(|line| tally.read(line));
         let failures = vec!["b::c".to_owned()];
-        assert_eq!(tally, Tally { passed: 42, failed: 1, skipped: 1, failures });
+        let expected = Tally { passed: 42, failed: 1, skipped: 1, left_out: 7, failures };
+        assert_eq!(tally, expected);
     }
 }

@@ -80,6 +80,7 @@ fn work() -> WorkOptions {
     WorkOptions {
         lease: LEASE,
         poll: Duration::from_millis(50),
+        pooled: queue::testing::is_pooled(),
         ..WorkOptions::new(vec![Pool { queue: "stage".into(), concurrency: 4 }])
     }
 }
