@@ -37,7 +37,7 @@ async fn filled() -> Theatre {
         SELECT id, now(), kind, queue, 'dead', 'exhausted', '' FROM queue.jobs",
         "INSERT INTO queue.outputs (job, output) SELECT id, '1' FROM queue.jobs",
         "INSERT INTO queue.unique_keys (kind, key, job) SELECT kind, id, id FROM queue.jobs",
-        "INSERT INTO queue.cancellations (job) SELECT id FROM queue.jobs LIMIT 50",
+        "INSERT INTO queue.cancellations (job) SELECT id FROM queue.jobs LIMIT 5000",
     ] {
         theatre.db.execute(fill).await.unwrap();
     }
@@ -93,6 +93,7 @@ async fn hot_statements_walk_no_table_that_grows() {
     // than a few looks a second could save. Of what is scheduled a look reads the first.
     for (file, may_walk) in [
         ("push", &[][..]),
+        ("push_one", &[]),
         ("claim", &["queues", "cancellations"]),
         ("finish", &[]),
         ("renew", &[]),
