@@ -68,10 +68,6 @@ enum Command {
     Bench(bench::Args),
 }
 
-/// A worker makes many small values in one thread and drops them in another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

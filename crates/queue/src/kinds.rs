@@ -88,6 +88,11 @@ impl Kinds {
 
 /// Arguments as their type, or which of them is wrong and why.
 pub(crate) fn decode<J: Job>(args: &str) -> Result<J, String> {
+    serde_json::from_str(args).or_else(|_| decode_or_tell::<J>(args))
+}
+
+/// Keeps track of where it is, which costs as much as decoding.
+fn decode_or_tell<J: Job>(args: &str) -> Result<J, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(args)).map_err(
         |error| {
             let path = error.path().to_string();

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ended, Ending, Shared};
 use crate::store::{self, Accepted, Endings};
 
 /// Runs that end while a batch is being recorded make up the next one.
-const MAX_BATCH: usize = 500;
+const MAX_BATCH: usize = 1000;
+/// Statements under way at a time: while one commits, the next is put together.
+const RECORDERS: usize = 2;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
@@ -62,20 +65,31 @@ impl Outlets {
 
 /// Records until all ways are gone, or until nobody waits for the rest.
 pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, give_up: CancellationToken) {
-    let own = super::spawn(record_all(shared.clone(), outlets.own, give_up.clone()));
-    let rest = super::spawn(record_all(shared, outlets.rest, give_up));
+    let mut recorders = JoinSet::new();
+    for (outlet, count) in [(outlets.own, 1), (outlets.rest, RECORDERS)] {
+        let outlet = Arc::new(Mutex::new(outlet));
+        for _ in 0..count {
+            recorders.spawn(record_all(shared.clone(), outlet.clone(), give_up.clone()));
+        }
+    }
     // A panic of theirs is a panic here: the worker as a whole then ends.
-    rest.await.expect("outcomes are recorded");
-    own.await.expect("outcomes are recorded");
+    while let Some(end) = recorders.join_next().await {
+        end.expect("outcomes are recorded");
+    }
 }
 
 async fn record_all(
     shared: Arc<Shared>,
-    mut ended: mpsc::Receiver<Ended>,
+    outlet: Arc<Mutex<mpsc::Receiver<Ended>>>,
     give_up: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
-    while ended.recv_many(&mut batch, MAX_BATCH).await > 0 {
+    loop {
+        // One gathers while another's statement is under way.
+        outlet.lock().await.recv_many(&mut batch, MAX_BATCH).await;
+        if batch.is_empty() {
+            return;
+        }
         tokio::select! {
             () = record(&shared, &batch) => {}
             () = give_up.cancelled() => return,
@@ -117,7 +131,7 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
     loop {
         match store::finish(&shared.pool, shared.clock.for_database(), &endings).await {
             Ok(accepted) => {
-                shared.leases.strike(runs());
+                shared.leases.strike(runs(), &endings.closed);
                 if !endings.repeated {
                     count_stale(batch, &accepted);
                 }

@@ -12,7 +12,7 @@ use super::runner::Work;
 use crate::store::{Claimed, Wanted};
 
 /// One claim takes no more of a queue: a larger lease would only be lost in larger pieces.
-const MAX_CLAIM: usize = 500;
+const MAX_CLAIM: usize = 1000;
 /// A lane that has found something so many times in a row, never long apart, is a stream.
 const STREAM: u32 = 16;
 /// How long a stream may pause.

@@ -54,6 +54,8 @@ impl Stop {
 #[derive(Default)]
 pub(crate) struct Leases {
     book: Mutex<HashMap<i64, Lease>>,
+    /// Leases without jobs that the database still has.
+    emptied: Mutex<Vec<i64>>,
     /// Runs that have no lease any more and whose handlers may still be there.
     lost: Mutex<Vec<Run>>,
 }
@@ -82,8 +84,9 @@ impl Leases {
         }
     }
 
-    /// The leases that have no job left once these have ended. They stay in the book, and are
-    /// renewed, until the database has it too.
+    /// The leases that have no job left once these have ended, and those that were found empty
+    /// since the last call. The former stay in the book, and are renewed, until the database has it
+    /// too.
     pub fn closing<'a>(&self, ended: impl Iterator<Item = &'a Run>) -> Vec<i64> {
         let mut counts = HashMap::<i64, usize>::new();
         for run in ended.filter(|run| !run.is_struck()) {
@@ -93,12 +96,14 @@ impl Leases {
         let all = |(token, count): &(i64, usize)| {
             book.get(token).is_some_and(|lease| lease.open == *count)
         };
-        counts.into_iter().filter(all).map(|(token, _)| token).collect()
+        let closing = counts.into_iter().filter(all).map(|(token, _)| token);
+        closing.chain(std::mem::take(&mut *self.emptied())).collect()
     }
 
-    /// Strikes off jobs whose end is recorded. A lease that was emptied by two batches at once, so
-    /// that neither closed it, expires, and a rescue finds nothing in it.
-    pub fn strike<'a>(&self, ended: impl Iterator<Item = &'a Run>) {
+    /// Strikes off jobs whose end is recorded. A lease that two batches have emptied together, so
+    /// that neither closed it, is for the next to close. Without a next one it expires, and a rescue
+    /// finds nothing in it.
+    pub fn strike<'a>(&self, ended: impl Iterator<Item = &'a Run>, closed: &[i64]) {
         let mut book = self.book();
         for run in ended.filter(|run| run.strike()) {
             let token = run.leased().token;
@@ -106,6 +111,9 @@ impl Leases {
             lease.open -= 1;
             if lease.open == 0 {
                 book.remove(&token);
+                if !closed.contains(&token) {
+                    self.emptied().push(token);
+                }
             }
         }
     }
@@ -153,6 +161,10 @@ impl Leases {
 
     fn book(&self) -> MutexGuard<'_, HashMap<i64, Lease>> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn emptied(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.emptied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lost(&self) -> MutexGuard<'_, Vec<Run>> {

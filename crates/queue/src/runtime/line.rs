@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::runner::Work;
 
 /// Jobs of one queue that wait in this process at most.
-const MAX_LENGTH: usize = 1000;
+const MAX_LENGTH: usize = 2000;
 /// The line is as long as the handlers empty in this time: it hides the way to the database from
 /// handlers that are quicker than it. Slow jobs are not hoarded: they stay in the queue, where any
 /// other process may take them.
@@ -193,7 +193,7 @@ mod tests {
         let quick = Pace::default();
         assert_eq!(quick.length(4), 0, "nothing is known yet");
         quick.note(Duration::from_micros(100));
-        assert_eq!(quick.length(4), 1000);
+        assert_eq!(quick.length(4), 2000);
         let slow = Pace::default();
         slow.note(Duration::from_secs(1));
         assert_eq!(slow.length(4), 0);
