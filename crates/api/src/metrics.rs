@@ -84,6 +84,7 @@ mod tests {
         let media = QueueView {
             name: "media".into(),
             paused: true,
+            keep_days: None,
             ready: 3,
             scheduled: 1,
             running: 2,

@@ -1,6 +1,8 @@
-//! `beadle queues`: how much each queue holds, and whether it may start anything.
+//! `beadle queues`: how much each queue holds, whether it may start anything, how long it is kept.
 
-use anyhow::ensure;
+use std::ops::RangeInclusive;
+
+use anyhow::{Context as _, ensure};
 use context::Context;
 use queue::inspect::{self, QueueView};
 use serde_json::json;
@@ -20,6 +22,12 @@ enum Command {
     Pause { queue: String },
     /// Let jobs of a paused queue start again
     Resume { queue: String },
+    /// Keep the ended jobs of a queue for so many days
+    Keep {
+        queue: String,
+        /// A number of days, or `default`: as long as `history.retention_days` says
+        days: String,
+    },
 }
 
 pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
@@ -28,12 +36,14 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
         None => show(&cx, output).await,
         Some(Command::Pause { queue }) => set_paused(&cx, queue, true, output).await,
         Some(Command::Resume { queue }) => set_paused(&cx, queue, false, output).await,
+        Some(Command::Keep { queue, days }) => keep(&cx, queue, &days, output).await,
     }
 }
 
 async fn show(cx: &Context, output: Output) -> anyhow::Result<()> {
     output.show(&queues(cx).await?, |queues| {
-        let head = ["QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "DEAD", "OLDEST READY"];
+        let head =
+            ["QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "DEAD", "OLDEST READY", "KEPT"];
         let rows: Vec<_> = queues.iter().map(row).collect();
         table(head, &rows)
     })
@@ -45,9 +55,7 @@ async fn set_paused(
     paused: bool,
     output: Output,
 ) -> anyhow::Result<()> {
-    // A slip of the pen would pause a queue that nobody has, and say that all is well.
-    let known: Vec<_> = queues(cx).await?.into_iter().map(|queue| queue.name).collect();
-    ensure!(known.contains(&queue), "no queue is named {queue:?}; there are {}", known.join(", "));
+    must_exist(cx, &queue).await?;
     let text = if paused {
         queue::pause(&cx.pool, &queue).await?;
         format!("{queue} is paused")
@@ -56,6 +64,32 @@ async fn set_paused(
         format!("{queue} works again")
     };
     output.show(&json!({ "queue": queue, "paused": paused }), |_| text)
+}
+
+async fn keep(cx: &Context, queue: String, days: &str, output: Output) -> anyhow::Result<()> {
+    const DAYS: RangeInclusive<i16> = 1..=3650;
+    let days = match days {
+        "default" => None,
+        days => {
+            let days = days.parse().ok().filter(|days| DAYS.contains(days));
+            Some(days.context("days are a number from 1 to 3650, or `default`")?)
+        }
+    };
+    must_exist(cx, &queue).await?;
+    queue::keep(&cx.pool, &queue, days).await?;
+    let text = match days {
+        Some(days) => format!("ended jobs of {queue} stay for {days} days"),
+        None => format!("ended jobs of {queue} stay as long as history.retention_days says"),
+    };
+    output.show(&json!({ "queue": queue, "keep_days": days }), |_| text)
+}
+
+/// A slip of the pen would tell a queue that nobody has, and say that all is well.
+async fn must_exist(cx: &Context, queue: &str) -> anyhow::Result<()> {
+    let known: Vec<_> = queues(cx).await?.into_iter().map(|queue| queue.name).collect();
+    let is_known = known.iter().any(|known| known == queue);
+    ensure!(is_known, "no queue is named {queue:?}; there are {}", known.join(", "));
+    Ok(())
 }
 
 /// Those that hold something, and those that this release works.
@@ -70,7 +104,7 @@ async fn queues(cx: &Context) -> anyhow::Result<Vec<QueueView>> {
     Ok(queues)
 }
 
-fn row(queue: &QueueView) -> [String; 7] {
+fn row(queue: &QueueView) -> [String; 8] {
     [
         queue.name.clone(),
         if queue.paused { "paused" } else { "on" }.into(),
@@ -79,5 +113,6 @@ fn row(queue: &QueueView) -> [String; 7] {
         queue.running.to_string(),
         queue.dead.to_string(),
         or_dash(queue.oldest_ready_seconds.map(|seconds| format!("{seconds:.0} s"))),
+        or_dash(queue.keep_days.map(|days| format!("{days} d"))),
     ]
 }

@@ -17,12 +17,13 @@ running AS (
 dead AS (
     SELECT queue, count(*) AS dead FROM queue.dead_letters WHERE outcome = 'dead' GROUP BY queue
 ),
-paused AS (
-    SELECT name AS queue, paused FROM queue.queues WHERE paused
+said AS (
+    SELECT name AS queue, paused, keep_days FROM queue.queues WHERE paused OR keep_days IS NOT NULL
 )
 SELECT
     queue AS "name!",
     coalesce(paused, false) AS "paused!",
+    keep_days,
     coalesce(ready, 0) AS "ready!",
     coalesce(scheduled, 0) AS "scheduled!",
     coalesce(running, 0) AS "running!",
@@ -32,5 +33,5 @@ FROM ready
 FULL JOIN scheduled USING (queue)
 FULL JOIN running USING (queue)
 FULL JOIN dead USING (queue)
-FULL JOIN paused USING (queue)
+FULL JOIN said USING (queue)
 ORDER BY queue

@@ -94,6 +94,8 @@ pub struct Filter {
 pub struct QueueView {
     pub name: String,
     pub paused: bool,
+    /// Days that its ended jobs stay readable, where that was said for this queue.
+    pub keep_days: Option<i16>,
     pub ready: i64,
     pub scheduled: i64,
     pub running: i64,
@@ -107,6 +109,7 @@ impl QueueView {
         Self {
             name,
             paused: false,
+            keep_days: None,
             ready: 0,
             scheduled: 0,
             running: 0,

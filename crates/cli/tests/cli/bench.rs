@@ -31,11 +31,12 @@ fn drain_prints_its_figures_the_median_and_all_samples() {
     }
     // Unknown where the server is on another machine.
     assert!(figures.get("pg_cpu_us_per_job").is_some());
+    positive(&figures, "worker_cpu_us_per_job");
     // Quick jobs are taken ahead of their handlers, and there are 300 of them.
     let per_claim = positive(&figures, "jobs_per_claim");
     assert!((1.0..=300.0).contains(&per_claim), "{per_claim}");
-    // The raw baseline takes as many as there are handlers.
-    assert!(positive(&figures, "raw_jobs_per_claim") <= 16.0);
+    // The raw baseline takes as many as the engine would.
+    assert!((100.0..=300.0).contains(&positive(&figures, "raw_jobs_per_claim")));
     let samples: Vec<_> =
         figures["samples"].as_array().unwrap().iter().map(|s| positive(s, "jobs_per_s")).collect();
     let middle = (samples[0] + samples[1]) / 2.0;

@@ -140,6 +140,7 @@ async fn wrong_input_is_refused_with_a_reason_and_stores_nothing() {
             &["queues", "resume", "mantenance"][..],
             "no queue is named \"mantenance\"; there are maintenance",
         ),
+        (&["queues", "keep", "maintenance", "0"][..], "days are a number from 1 to 3650"),
         (
             &["jobs", "list", "--state", "asleep"][..],
             "\"asleep\" is no state; there are scheduled, ready",

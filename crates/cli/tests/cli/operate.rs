@@ -89,3 +89,14 @@ async fn a_queue_is_paused_and_resumed_and_the_list_tells() {
     assert_eq!(paused(), false);
     assert_eq!(workers::fleet(&cx).drain().await.unwrap().of("done"), 1);
 }
+
+#[tokio::test]
+async fn a_queue_is_kept_for_its_own_time_until_that_is_undone() {
+    let cx = database().await;
+    let kept = || run(&cx, &["queues", "--json"]).json()[0]["keep_days"].clone();
+    assert_eq!(kept(), json!(null));
+    let keep = run(&cx, &["queues", "keep", "maintenance", "7"]).out;
+    assert_eq!((keep.as_str(), kept()), ("ended jobs of maintenance stay for 7 days\n", json!(7)));
+    assert!(run(&cx, &["queues", "keep", "maintenance", "default"]).ok);
+    assert_eq!(kept(), json!(null));
+}
