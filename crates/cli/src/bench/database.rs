@@ -113,7 +113,7 @@ impl Database {
 
     /// Starts a measurement on even ground: statistics are fresh, and nothing is left to be written.
     pub async fn settle(&self) -> anyhow::Result<()> {
-        for statement in ["ANALYZE", "CHECKPOINT"] {
+        for statement in ["VACUUM (ANALYZE)", "CHECKPOINT"] {
             sqlx::raw_sql(statement).execute(&self.pool).await.context(statement)?;
         }
         Ok(())

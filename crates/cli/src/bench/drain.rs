@@ -1,7 +1,9 @@
 //! `beadle bench drain`: how fast worker processes empty a full queue.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use queue::Push;
 use serde_json::{Map, Value};
 
 use super::database::{Database, Server};
@@ -21,8 +23,17 @@ pub struct Args {
     /// Worker processes
     #[arg(long, value_name = "N", default_value_t = 1)]
     processes: usize,
+    /// Jobs that have ended before, in the database of the engine only
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    history: usize,
+    /// Jobs that are scheduled for much later, in the database of the engine only
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    scheduled: usize,
 }
 
+/// Jobs that are there before a drain.
+const ALREADY: RangeInclusive<usize> = 0..=10_000_000;
+const MUCH_LATER: Duration = Duration::from_secs(24 * 3600);
 /// Jobs stored by one statement while the queue is filled.
 const FILL_BATCH: usize = 1000;
 /// What the engine claims at once when handlers are quick, and so also the raw statements.
@@ -35,18 +46,27 @@ impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
         check("--jobs", self.jobs, JOBS)?;
         check("--handlers", self.handlers, HANDLERS)?;
+        check("--history", self.history, ALREADY)?;
+        check("--scheduled", self.scheduled, ALREADY)?;
         check("--processes", self.processes, PROCESSES)
     }
 }
 
 pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String, Value>> {
-    let database = fill(server, args.jobs).await?;
+    let database = server.database().await?;
+    fill(&database, args.jobs, Duration::ZERO).await?;
+    database.settle().await?;
     let begun = now(&database).await?;
     patiently("draining with raw statements", raw::drain(&database, RAW_CONNECTIONS, MAX_CLAIM))
         .await?;
     let raw = Drained::read(&database, begun).await?;
 
-    let database = fill(server, args.jobs).await?;
+    let database = server.database().await?;
+    fill(&database, args.history, Duration::ZERO).await?;
+    raw::drain(&database, RAW_CONNECTIONS, MAX_CLAIM).await?;
+    fill(&database, args.scheduled, MUCH_LATER).await?;
+    fill(&database, args.jobs, Duration::ZERO).await?;
+    database.settle().await?;
     let mut workers =
         Workers::ready(&database, args.processes, args.handlers, POLL_MILLISECONDS).await?;
     let (before, cpu_before) = (Usage::now(&database.pool).await?, workers.cpu());
@@ -54,7 +74,7 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     workers.begin().await?;
     patiently("draining", async {
         workers.until_started(args.jobs).await?;
-        database.until_ended(args.jobs).await
+        database.until_ended(args.history + args.jobs).await
     })
     .await?;
     let (after, cpu_after) = (Usage::now(&database.pool).await?, workers.cpu());
@@ -69,6 +89,8 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
         ("jobs", args.jobs.into()),
         ("handlers", args.handlers.into()),
         ("processes", args.processes.into()),
+        ("history", args.history.into()),
+        ("scheduled", args.scheduled.into()),
         ("jobs_per_s", rounded(engine.jobs_per_second())),
         ("raw_jobs_per_s", rounded(raw.jobs_per_second())),
         ("ratio", rounded(engine.jobs_per_second() / raw.jobs_per_second())),
@@ -82,17 +104,16 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     ]))
 }
 
-async fn fill(server: &Server, jobs: usize) -> anyhow::Result<Database> {
-    let database = server.database().await?;
+async fn fill(database: &Database, jobs: usize, delay: Duration) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
     let mut left = jobs;
     while left > 0 {
         let count = left.min(FILL_BATCH);
-        queue::push_many(&mut connection, (0..count).map(|_| DoNothing::now())).await?;
+        let later = (0..count).map(|_| Push::of(DoNothing::now()).delay(delay));
+        queue::push_many(&mut connection, later).await?;
         left -= count;
     }
-    database.settle().await?;
-    Ok(database)
+    Ok(())
 }
 
 /// Seconds by the server's clock, which also times the runs.
@@ -113,9 +134,9 @@ impl Drained {
     async fn read(database: &Database, begun: f64) -> anyhow::Result<Self> {
         let drained = "-- bench.drained
             SELECT count(*), count(DISTINCT token), max(extract(epoch FROM ended_at))::float8
-            FROM queue.runs WHERE outcome = 'done'";
+            FROM queue.runs WHERE outcome = 'done' AND ended_at >= to_timestamp($1)";
         let (jobs, claims, ended): (i64, i64, f64) =
-            sqlx::query_as(drained).fetch_one(&database.pool).await?;
+            sqlx::query_as(drained).bind(begun).fetch_one(&database.pool).await?;
         Ok(Self { jobs, claims, seconds: ended - begun })
     }
 
