@@ -20,7 +20,7 @@ const MAX_RETRY: Duration = Duration::from_secs(5);
 const UNTOLD_POLL: Duration = Duration::from_millis(40);
 /// A worker that is told looks so many times less often than one of the chores: only what was
 /// missed is left to find.
-const TOLD_POLLS: u32 = 5;
+const TOLD_POLLS: u32 = 10;
 /// While jobs keep coming there is no use in saying that one waits for them.
 const STREAM_POLL: Duration = Duration::from_millis(1);
 
