@@ -5,6 +5,7 @@ mod queues;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::postgres::PgQueryResult;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use self::queues::Horizons;
@@ -173,10 +174,24 @@ async fn is_referred_to(pool: &PgPool, day: &Day) -> sqlx::Result<bool> {
     .await
 }
 
-async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+/// Deletes a bounded batch after the other, until one is not full; answers how many rows.
+async fn in_batches<F>(mut delete: impl FnMut() -> F) -> sqlx::Result<u64>
+where
+    F: Future<Output = sqlx::Result<PgQueryResult>>,
+{
     let mut rows = 0;
     loop {
-        let deleted = sqlx::query!(
+        let deleted = delete().await?.rows_affected();
+        rows += deleted;
+        if deleted < MAX_DELETE as u64 {
+            return Ok(rows);
+        }
+    }
+}
+
+async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    in_batches(|| {
+        sqlx::query!(
             "-- queue.delete_runs
             DELETE FROM queue.runs_default
             WHERE ctid = ANY (ARRAY(
@@ -186,19 +201,13 @@ async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64>
             MAX_DELETE,
         )
         .execute(pool)
-        .await?
-        .rows_affected();
-        rows += deleted;
-        if deleted < MAX_DELETE as u64 {
-            return Ok(rows);
-        }
-    }
+    })
+    .await
 }
 
 async fn delete_jobs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
-    let mut rows = 0;
-    loop {
-        let deleted = sqlx::query!(
+    in_batches(|| {
+        sqlx::query!(
             "-- queue.delete_jobs
             DELETE FROM queue.jobs_default
             WHERE ctid = ANY (ARRAY(
@@ -215,13 +224,8 @@ async fn delete_jobs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64>
             MAX_DELETE,
         )
         .execute(pool)
-        .await?
-        .rows_affected();
-        rows += deleted;
-        if deleted < MAX_DELETE as u64 {
-            return Ok(rows);
-        }
-    }
+    })
+    .await
 }
 
 async fn delete_ticks(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
@@ -294,14 +298,11 @@ async fn delete_notes(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64
                 LIMIT $2
             ))"
         );
-        loop {
+        rows += in_batches(|| {
             let delete = sqlx::query(AssertSqlSafe(statement.as_str()));
-            let deleted = delete.bind(horizon).bind(MAX_DELETE).execute(pool).await?;
-            rows += deleted.rows_affected();
-            if deleted.rows_affected() < MAX_DELETE as u64 {
-                break;
-            }
-        }
+            delete.bind(horizon).bind(MAX_DELETE).execute(pool)
+        })
+        .await?;
     }
     Ok(rows)
 }

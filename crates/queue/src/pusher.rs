@@ -103,6 +103,7 @@ async fn store_group(pool: &PgPool, group: Vec<Waiting>) {
                 Some(stored) => stored,
                 None => store::push(pool, &rows.one(index)).await,
             };
+            // A caller who has given up misses no answer, here and below.
             let _ =
                 answer.send(stored.map(|()| Pushed { id: rows.ids[index], placed: Placed::New }));
         }

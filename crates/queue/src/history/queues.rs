@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use super::{Day, MAX_DELETE};
+use super::{Day, MAX_DELETE, in_batches};
 
 /// What has ended before these is dropped.
 #[derive(Clone, Copy)]
@@ -58,9 +58,8 @@ pub(super) async fn delete_runs(
     day: &Day,
     horizons: &Horizons,
 ) -> sqlx::Result<u64> {
-    let mut rows = 0;
-    loop {
-        let deleted = sqlx::query_file!(
+    in_batches(|| {
+        sqlx::query_file!(
             "sql/delete_runs_of_queues.sql",
             day.start,
             day.end,
@@ -69,27 +68,15 @@ pub(super) async fn delete_runs(
             MAX_DELETE,
         )
         .execute(pool)
-        .await?
-        .rows_affected();
-        rows += deleted;
-        if deleted < MAX_DELETE as u64 {
-            return Ok(rows);
-        }
-    }
+    })
+    .await
 }
 
 /// Deletes jobs of a day that nothing refers to any more.
 pub(super) async fn delete_jobs(pool: &PgPool, day: &Day) -> sqlx::Result<u64> {
-    let mut rows = 0;
-    loop {
-        let deleted =
-            sqlx::query_file!("sql/delete_jobs_of_day.sql", day.start, day.end, MAX_DELETE)
-                .execute(pool)
-                .await?
-                .rows_affected();
-        rows += deleted;
-        if deleted < MAX_DELETE as u64 {
-            return Ok(rows);
-        }
-    }
+    in_batches(|| {
+        sqlx::query_file!("sql/delete_jobs_of_day.sql", day.start, day.end, MAX_DELETE)
+            .execute(pool)
+    })
+    .await
 }

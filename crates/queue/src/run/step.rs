@@ -66,6 +66,7 @@ impl Run {
     pub async fn push(&self, child: impl Into<Push>) -> Result<Pushed, Error> {
         let mut child = child.into();
         child.owner = child.owner.or(self.leased().owner);
+        // Outside a step nothing remembers the child.
         let step = STEP.try_with(Step::next_push).ok();
         if let Some(name) = &step
             && let Some(pushed) = self.kept(name).await?
