@@ -5,9 +5,10 @@
 -- seq and ends before a priority. Rows that others took lie below the marks and are not walked over.
 --
 -- Whoever gets the turn of a queue deletes without locking first: half the writing. Whoever does
--- not looks further up and passes over what is locked. DELETE decides who has a job, either way.
+-- not looks further up ($10) and passes over what is locked. DELETE decides who has a job, either way.
+-- A sweep ($11) walks over dead rows, and does not take the turn from others meanwhile.
 WITH wanted AS MATERIALIZED (
-    SELECT queue, free, pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
+    SELECT queue, free, NOT $11 AND pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
     FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
     WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND q.paused)
 ),
@@ -65,6 +66,7 @@ SELECT
     pg_snapshot_xmax(s.snapshot)::text::bigint AS "xmax?",
     ARRAY(SELECT queue FROM wanted WHERE alone) AS "in_turn?",
     ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS "out_of_turn?",
+    coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0) AS "last_seq?",
     (SELECT token FROM lease) AS "token?",
     NULL::bigint AS "seq?", NULL::smallint AS "priority?", NULL::smallint AS "attempt?",
     NULL::smallint AS "max_attempts?", NULL::text AS "queue?", NULL::uuid AS "id?", NULL::text AS "kind?",
@@ -73,7 +75,7 @@ SELECT
 FROM (SELECT pg_current_snapshot() AS snapshot) s
 UNION ALL (
     SELECT
-        NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL,
         t.seq, t.priority, t.attempt, t.max_attempts, t.queue, j.id, j.kind, j.args, j.owner, j.trace,
         j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
     FROM taken t

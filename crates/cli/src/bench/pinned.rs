@@ -156,8 +156,8 @@ async fn probe(mut connection: PgConnection, over: CancellationToken) -> anyhow:
         let asked = Instant::now();
         let jobs = raw::claim(&mut connection, 1, above).await?;
         claims.add(asked.elapsed());
+        above = jobs.reached();
         if !jobs.is_empty() {
-            above = jobs.last();
             raw::finish(&mut connection, jobs).await?;
         }
     }

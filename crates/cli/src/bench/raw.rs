@@ -23,6 +23,10 @@ const LEASE_SECONDS: f64 = 600.0;
 /// What a finish needs to know of a claim, in its first row, and of each job in another.
 #[derive(sqlx::FromRow)]
 struct Row {
+    #[sqlx(rename = "in_turn?")]
+    in_turn: Option<Vec<String>>,
+    #[sqlx(rename = "last_seq?")]
+    last_seq: Option<i64>,
     #[sqlx(rename = "token?")]
     token: Option<i64>,
     #[sqlx(rename = "id?")]
@@ -39,13 +43,13 @@ pub struct Claimed {
     token: i64,
     ids: Vec<Uuid>,
     attempts: Vec<i16>,
-    /// The `seq` of the last of them.
-    last: i64,
+    /// Up to which `seq` all that was there has been taken.
+    reached: i64,
 }
 
 impl Claimed {
-    pub fn last(&self) -> i64 {
-        self.last
+    pub fn reached(&self) -> i64 {
+        self.reached
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,15 +74,22 @@ pub async fn claim(
         .bind(vec![above])
         .bind(vec![1i16])
         .bind(OUT_OF_TURN)
+        .bind(false)
         .fetch_all(executor)
         .await?;
-    let mut claimed = Claimed { last: above, ..Claimed::default() };
-    claimed.token = rows.first().and_then(|about| about.token).unwrap_or_default();
+    let mut claimed = Claimed { reached: above, ..Claimed::default() };
+    let mut rows = rows.into_iter();
+    let about = rows.next().ok_or(sqlx::Error::RowNotFound)?;
+    claimed.token = about.token.unwrap_or_default();
     for row in rows {
         let (Some(id), Some(seq), Some(attempt)) = (row.id, row.seq, row.attempt) else { continue };
         claimed.ids.push(id);
         claimed.attempts.push(attempt);
-        claimed.last = seq;
+        claimed.reached = seq;
+    }
+    let alone = about.in_turn.is_some_and(|queues| !queues.is_empty());
+    if alone && claimed.ids.len() < batch {
+        claimed.reached = about.last_seq.unwrap_or(above);
     }
     Ok(claimed)
 }
@@ -148,7 +159,7 @@ async fn drain_one(mut connection: PgConnection, batch: usize) -> sqlx::Result<(
             found_nothing += 1;
             continue;
         }
-        (found_nothing, above) = (0, jobs.last);
+        (found_nothing, above) = (0, jobs.reached);
         finish(&mut connection, jobs).await?;
     }
     Ok(())

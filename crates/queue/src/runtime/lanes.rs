@@ -81,14 +81,17 @@ impl Lanes {
     /// What to claim now.
     pub fn wanted(&mut self) -> Wanted {
         let now = Instant::now();
-        if now >= self.sweep_at {
-            self.forget();
-        }
         let mut wanted = Wanted::default();
         wanted.from_safe = now >= self.safe_at;
+        wanted.sweeps = now >= self.sweep_at;
+        if wanted.sweeps {
+            self.sweep_at = now + SWEEP_EVERY;
+        }
         for lane in &self.lanes {
             let room = lane.room();
-            if room > 0 && !lane.dry {
+            if room > 0 && wanted.sweeps {
+                wanted.add(&lane.queue, room, &Marks::default().stretches(true));
+            } else if room > 0 && !lane.dry {
                 let stretches = lane.marks.stretches(wanted.from_safe);
                 wanted.add(&lane.queue, room, &stretches);
             }
@@ -98,6 +101,10 @@ impl Lanes {
 
     /// Notes what a claim tells of the lanes that it asked for.
     pub fn note(&mut self, wanted: &Wanted, claimed: &Claimed) {
+        // It was apart from all that is known.
+        if wanted.sweeps {
+            return;
+        }
         let (now, snapshot) = (Instant::now(), claimed.snapshot);
         let was_settled = self.are_settled();
         for (queue, asked) in wanted.queues.iter().zip(&wanted.free) {
@@ -111,7 +118,8 @@ impl Lanes {
             let contended = claimed.out_of_turn.contains(queue);
             if alone || contended {
                 let from_safe = wanted.from_safe;
-                lane.marks.note(&Found { from_safe, alone, full, taken: &taken, snapshot });
+                let (taken, last_seq) = (&taken[..], claimed.last_seq);
+                lane.marks.note(&Found { from_safe, alone, full, taken, last_seq, snapshot });
             }
             // Out of turn, what was left to others may be more than they take.
             lane.dry = !full && !contended;

@@ -11,7 +11,8 @@
 //! the safe mark.
 //!
 //! The marks of a process are its own, and cost no write. A claim that failed resets them; what a
-//! crashed claim of another process put back is found by the search that begins at zero once a minute.
+//! crashed claim of another process put back is found by the sweep from zero once a minute, which takes
+//! no turn.
 
 use std::collections::BTreeMap;
 
@@ -55,6 +56,8 @@ pub(crate) struct Found<'a> {
     pub full: bool,
     /// Priority and `seq` of what was taken, in order.
     pub taken: &'a [(i16, i64)],
+    /// The latest `seq` that was given out.
+    pub last_seq: i64,
     pub snapshot: Snapshot,
 }
 
@@ -91,11 +94,25 @@ impl Marks {
                 mark.head = mark.head.max(seq);
             }
         }
+        if found.alone && !found.full {
+            self.reach(found.last_seq);
+        }
         if self.pending.is_none() {
             let ahead = self.by_priority.iter().filter(|(_, mark)| mark.head > mark.safe);
             let heads: Vec<_> = ahead.map(|(priority, mark)| (*priority, mark.head)).collect();
             self.pending = (!heads.is_empty()).then_some(Pending { heads, before: None });
         }
+    }
+
+    /// All that was there has been taken, up to the latest `seq`. A process that seldom finds anything
+    /// would otherwise walk over what others took, and hold them up.
+    fn reach(&mut self, last_seq: i64) {
+        self.by_priority.entry(0).or_default();
+        // Postgres has crashed and forgotten numbers: some will be given out again.
+        if self.by_priority.values().any(|mark| mark.head > last_seq) {
+            *self = Self::default();
+        }
+        self.by_priority.values_mut().for_each(|mark| mark.head = last_seq);
     }
 
     fn confirm(&mut self, found: &Found<'_>) {
@@ -130,7 +147,7 @@ mod tests {
     const QUIET: Snapshot = Snapshot { xmin: 100, xmax: 100 };
 
     fn found(taken: &[(i16, i64)], full: bool, snapshot: Snapshot) -> Found<'_> {
-        Found { from_safe: true, alone: true, full, taken, snapshot }
+        Found { from_safe: true, alone: true, full, taken, last_seq: 9, snapshot }
     }
 
     fn starts(marks: &Marks, from_safe: bool) -> Vec<(i16, i64)> {
@@ -179,12 +196,36 @@ mod tests {
     #[test]
     fn a_full_claim_confirms_only_what_lies_before_its_end() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9), (5, 20)], false, QUIET));
+        let found = |taken, full| Found { last_seq: 20, ..found(taken, full, QUIET) };
+        marks.note(&found(&[(0, 9), (5, 20)], false));
         // Late rows turn up: 3 in priority 0, and more behind it.
-        marks.note(&found(&[(0, 3)], true, QUIET));
+        marks.note(&found(&[(0, 3)], true));
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 3), (5, 0)]);
-        marks.note(&found(&[], false, QUIET));
-        assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 9), (5, 20)]);
+        marks.note(&found(&[], false));
+        assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 20), (5, 20)]);
+    }
+
+    #[test]
+    fn what_others_took_is_not_walked_over_again() {
+        let mut marks = Marks::default();
+        let nothing = |last_seq| Found { last_seq, ..found(&[], false, QUIET) };
+        marks.note(&nothing(700));
+        assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 700)]);
+        assert_eq!(starts(&marks, true)[1], (0, 0), "one of them may still be under way");
+        marks.note(&nothing(700));
+        assert_eq!(starts(&marks, true)[1], (0, 700));
+        assert!(!marks.is_unsettled());
+        let full = Found { last_seq: 900, ..found(&[(0, 701)], true, QUIET) };
+        marks.note(&full);
+        assert_eq!(starts(&marks, false)[1], (0, 701), "there may be more behind it");
+    }
+
+    #[test]
+    fn numbers_that_a_crash_gives_out_again_are_found() {
+        let mut marks = Marks::default();
+        marks.note(&Found { last_seq: 700, ..found(&[], false, QUIET) });
+        marks.note(&Found { last_seq: 650, ..found(&[], false, QUIET) });
+        assert_eq!(starts(&marks, false), [(i16::MIN, 0)]);
     }
 
     #[test]

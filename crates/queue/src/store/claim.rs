@@ -34,6 +34,8 @@ pub(crate) struct Wanted {
     pub queues: Vec<String>,
     pub free: Vec<i32>,
     pub from_safe: bool,
+    /// Whether it is for what no mark knows of.
+    pub sweeps: bool,
     /// The queue of each stretch.
     stretch_queues: Vec<String>,
     priorities: Vec<i16>,
@@ -58,6 +60,8 @@ impl Wanted {
 pub(crate) struct Claimed {
     pub jobs: Vec<Leased>,
     pub snapshot: Snapshot,
+    /// The latest `seq` that was given out.
+    pub last_seq: i64,
     /// Queues in which nobody else claimed at the same time.
     pub in_turn: Vec<String>,
     /// Queues in which somebody else did. Queues that are paused are in neither.
@@ -85,7 +89,8 @@ pub(crate) async fn claim(
         &wanted.priorities,
         &wanted.seqs,
         &wanted.before_priorities,
-        OUT_OF_TURN,
+        if wanted.sweeps { 0 } else { OUT_OF_TURN },
+        wanted.sweeps,
     )
     .fetch_all(executor)
     .await?;
@@ -118,6 +123,7 @@ pub(crate) async fn claim(
             xmin: about.xmin.unwrap_or_default(),
             xmax: about.xmax.unwrap_or_default(),
         },
+        last_seq: about.last_seq.unwrap_or_default(),
         in_turn: about.in_turn.unwrap_or_default(),
         out_of_turn: about.out_of_turn.unwrap_or_default(),
     })

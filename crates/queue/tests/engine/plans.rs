@@ -48,7 +48,8 @@ async fn filled() -> Theatre {
 /// The plan that the engine's connections keep for a statement, whatever its parameters are.
 async fn plan(db: &PgPool, file: &str) -> String {
     let sql = std::fs::read_to_string(format!("sql/{file}.sql")).unwrap();
-    let mut connection = db.acquire().await.unwrap();
+    // A pooler lends a server for no longer than a transaction.
+    let mut connection = db.begin().await.unwrap();
     sqlx::raw_sql(queue::PLANNING).execute(&mut *connection).await.unwrap();
     let parameters = sqlx::query_scalar::<_, i32>(
         "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'",
@@ -65,7 +66,8 @@ async fn plan(db: &PgPool, file: &str) -> String {
         .iter()
         .map(|row| row.get(0))
         .collect();
-    sqlx::raw_sql("DEALLOCATE hot; RESET ALL").execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql("DEALLOCATE hot").execute(&mut *connection).await.unwrap();
+    connection.rollback().await.unwrap();
     lines.join("\n")
 }
 

@@ -84,7 +84,8 @@ impl House {
             .worker(Hindrance::run)
             .worker(Last::run);
         let working = fleet.start(WorkOptions {
-            lease: Duration::from_millis(900),
+            // Long enough for a machine that is busy: a rescued handler would be reported twice.
+            lease: Duration::from_secs(3),
             poll: Duration::from_millis(50),
             shutdown: Duration::from_millis(100),
             ..WorkOptions::new(vec![Pool { queue: "stuck".into(), concurrency: 2 }])
