@@ -30,7 +30,8 @@ pub(super) async fn listen(shared: Arc<Shared>) {
         match hear(&shared).await {
             Ok(()) => {
                 tracing::warn!(
-                    "notifications do not arrive, perhaps for a pooler; polling instead"
+                    "notifications do not arrive; polling instead. If a pooler stands before the \
+                    database, the settings must say so"
                 );
                 tokio::time::sleep(TRY_AGAIN).await;
             }

@@ -88,6 +88,7 @@ impl House {
             lease: Duration::from_secs(3),
             poll: Duration::from_millis(50),
             shutdown: Duration::from_millis(100),
+            pooled: queue::testing::is_pooled(),
             ..WorkOptions::new(vec![Pool { queue: "stuck".into(), concurrency: 2 }])
         });
         Self { db, released, working }
