@@ -7,6 +7,10 @@
 -- Whoever gets the turn of a queue deletes without locking first: half the writing. Whoever does
 -- not looks further up ($10) and passes over what is locked. DELETE decides who has a job, either way.
 -- A sweep ($11) walks over dead rows, and does not take the turn from others meanwhile.
+--
+-- A claim that takes something has a transaction number, and any other gets one where the marks need
+-- it ($12): whatever had a seq before has a lower one. The snapshot does not tell: transactions under
+-- way may have numbers from its xmax on.
 WITH wanted AS MATERIALIZED (
     SELECT queue, free, NOT $11 AND pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
     FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
@@ -63,7 +67,9 @@ lease AS (
 -- The first row is about the claim, and each of the others about a job.
 SELECT
     pg_snapshot_xmin(s.snapshot)::text::bigint AS "xmin?",
-    pg_snapshot_xmax(s.snapshot)::text::bigint AS "xmax?",
+    CASE
+        WHEN $12 OR EXISTS (SELECT FROM lease) THEN pg_current_xact_id()::text::bigint
+    END AS "number?",
     ARRAY(SELECT queue FROM wanted WHERE alone) AS "in_turn?",
     ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS "out_of_turn?",
     coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0) AS "last_seq?",

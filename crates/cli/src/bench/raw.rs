@@ -75,6 +75,7 @@ pub async fn claim(
         .bind(vec![1i16])
         .bind(OUT_OF_TURN)
         .bind(false)
+        .bind(false)
         .fetch_all(executor)
         .await?;
     let mut claimed = Claimed { reached: above, ..Claimed::default() };

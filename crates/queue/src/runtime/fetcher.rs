@@ -79,9 +79,8 @@ async fn round(
     }
     let waiting = lanes.waiting();
     if !flag.is_up_for(&waiting) {
-        flag.raise(&waiting).await?;
-        // Whoever did not see the flag has come before this look, or is still under way.
-        lanes.raised();
+        // Whoever did not see the flag has come before the next look, or is still under way.
+        lanes.raised(flag.raise(&waiting).await?);
         return Ok(Duration::ZERO);
     }
     Ok(lanes.follow_up().unwrap_or(shared.options.poll * TOLD_POLLS))

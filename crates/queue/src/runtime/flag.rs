@@ -25,26 +25,36 @@ impl Flag {
         queues.is_subset(&self.held)
     }
 
-    /// Raises the flag for queues. A job that is pushed from now on, is told.
-    pub async fn raise(&mut self, queues: &BTreeSet<String>) -> sqlx::Result<()> {
+    /// Raises the flag for queues: a job that is pushed from now on, is told. Whoever did not see it has
+    /// a transaction number below the answer.
+    pub async fn raise(&mut self, queues: &BTreeSet<String>) -> sqlx::Result<Option<i64>> {
         let missing: Vec<_> = queues.difference(&self.held).cloned().collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let raised = sqlx::query_scalar!(
+        // The number comes after the last lock, and only with one.
+        let raised = sqlx::query!(
             r#"-- queue.raise_flag
-            SELECT queue AS "queue!" FROM unnest($1::text[]) AS q(queue)
-            WHERE pg_try_advisory_lock_shared(1111834948, hashtext(queue))"#,
+            WITH raised AS MATERIALIZED (
+                SELECT queue FROM unnest($1::text[]) AS q(queue)
+                WHERE pg_try_advisory_lock_shared(1111834948, hashtext(queue))
+            )
+            SELECT
+                coalesce(array_agg(queue), '{}') AS "queues!",
+                CASE WHEN count(*) > 0 THEN pg_current_xact_id()::text::bigint END AS number
+            FROM raised"#,
             &missing
         )
-        .fetch_all(self.connect().await?)
+        .fetch_one(self.connect().await?)
         .await;
         // A probe has the lock for a moment; the next round asks again.
         match raised {
-            Ok(raised) => self.held.extend(raised),
-            Err(error) => return Err(self.broken(error)),
+            Ok(raised) => {
+                self.held.extend(raised.queues);
+                Ok(raised.number)
+            }
+            Err(error) => Err(self.broken(error)),
         }
-        Ok(())
     }
 
     /// Takes the flag down for queues that it has work from.

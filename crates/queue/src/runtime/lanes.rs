@@ -25,20 +25,12 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// All lanes of a process.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    /// Until all transactions have ended that were under way when the flag was raised: they may
-    /// have pushed without seeing it.
-    unaware: Option<Unaware>,
+    /// Transactions with lower numbers may push and not tell: they have not seen the flag.
+    unaware_below: Option<i64>,
     /// A search begins at the safe marks so often; at each, unless that has been of no use.
     safe_every: Duration,
     safe_at: Instant,
     sweep_at: Instant,
-}
-
-/// Transactions that may push something and not tell.
-enum Unaware {
-    /// All that are under way at the next look.
-    Unknown,
-    Below(i64),
 }
 
 struct Lane {
@@ -66,7 +58,7 @@ impl Lanes {
         };
         Self {
             lanes: pools.iter().zip(lines).map(lane).collect(),
-            unaware: None,
+            unaware_below: None,
             safe_every: Duration::ZERO,
             safe_at: now,
             sweep_at: now + SWEEP_EVERY,
@@ -89,6 +81,7 @@ impl Lanes {
         }
         for lane in &self.lanes {
             let room = lane.room();
+            wanted.numbered |= lane.marks.need_number();
             if room > 0 && wanted.sweeps {
                 wanted.add(&lane.queue, room, &Marks::default().stretches(true));
             } else if room > 0 && !lane.dry {
@@ -105,7 +98,7 @@ impl Lanes {
         if wanted.sweeps {
             return;
         }
-        let (now, snapshot) = (Instant::now(), claimed.snapshot);
+        let now = Instant::now();
         let was_settled = self.are_settled();
         for (queue, asked) in wanted.queues.iter().zip(&wanted.free) {
             let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else {
@@ -117,21 +110,21 @@ impl Lanes {
             let alone = claimed.in_turn.contains(queue);
             let contended = claimed.out_of_turn.contains(queue);
             if alone || contended {
-                let from_safe = wanted.from_safe;
-                let (taken, last_seq) = (&taken[..], claimed.last_seq);
-                lane.marks.note(&Found { from_safe, alone, full, taken, last_seq, snapshot });
+                lane.marks.note(&Found {
+                    from_safe: wanted.from_safe,
+                    alone,
+                    full,
+                    taken: &taken,
+                    last_seq: claimed.last_seq,
+                    xmin: claimed.xmin,
+                    number: claimed.number,
+                });
             }
             // Out of turn, what was left to others may be more than they take.
             lane.dry = !full && !contended;
             lane.stream(!taken.is_empty(), now);
         }
-        self.unaware = match self.unaware.take() {
-            Some(Unaware::Unknown) if snapshot.xmin < snapshot.xmax => {
-                Some(Unaware::Below(snapshot.xmax))
-            }
-            Some(Unaware::Below(before)) if snapshot.xmin < before => Some(Unaware::Below(before)),
-            _ => None,
-        };
+        self.unaware_below = self.unaware_below.filter(|&below| claimed.xmin < below);
         if wanted.from_safe {
             let in_vain = !was_settled && !self.are_settled();
             self.safe_every = match in_vain {
@@ -143,14 +136,14 @@ impl Lanes {
     }
 
     /// The flag has just been raised: every lane looks once more.
-    pub fn raised(&mut self) {
+    pub fn raised(&mut self, unaware_below: Option<i64>) {
         self.refill();
-        self.unaware = Some(Unaware::Unknown);
+        self.unaware_below = unaware_below.or(self.unaware_below);
     }
 
     /// Nothing can turn up that nobody tells of.
     fn are_settled(&self) -> bool {
-        self.unaware.is_none() && self.lanes.iter().all(|lane| !lane.marks.is_unsettled())
+        self.unaware_below.is_none() && self.lanes.iter().all(|lane| !lane.marks.is_unsettled())
     }
 
     /// When to look again for what transactions under way may still bring.

@@ -5,10 +5,10 @@
 //! remembers, for each priority, up to which `seq` everything has been taken: its *head*.
 //!
 //! A row may turn up below the head: its transaction had its `seq` and had not committed. Every `seq`
-//! is given out after its transaction has its number. So once all transactions have ended that were
-//! under way after the head was reached, nothing new can turn up; a search from below that finds no
-//! more then moves the *safe* mark up to that head. Until then, every now and then a search begins at
-//! the safe mark.
+//! is given out after its transaction has its number. So a number that is given out once the head has
+//! been reached bounds those transactions; when all below it have ended, nothing new can turn up, and a
+//! search from below that finds no more moves the *safe* mark up to that head. Until then, every now and
+//! then a search begins at the safe mark.
 //!
 //! The marks of a process are its own, and cost no write. A claim that failed resets them; what a
 //! crashed claim of another process put back is found by the sweep from zero once a minute, which takes
@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     by_priority: BTreeMap<i16, Mark>,
+    /// Whoever has a `seq` up to a head has a lower transaction number.
+    bound: Option<i64>,
     pending: Option<Pending>,
 }
 
@@ -35,8 +37,7 @@ struct Mark {
 #[derive(Debug)]
 struct Pending {
     heads: Vec<(i16, i64)>,
-    /// Transactions that could still put something below have lower numbers.
-    before: Option<i64>,
+    bound: Option<i64>,
 }
 
 /// Where a search begins and ends: after a priority and `seq`, before a priority.
@@ -48,6 +49,7 @@ pub(crate) struct Stretch {
 }
 
 /// What a claim has found in one queue.
+#[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub from_safe: bool,
     /// Nobody else claimed there at the same time.
@@ -58,15 +60,15 @@ pub(crate) struct Found<'a> {
     pub taken: &'a [(i16, i64)],
     /// The latest `seq` that was given out.
     pub last_seq: i64,
-    pub snapshot: Snapshot,
+    /// All transactions with lower numbers had ended.
+    pub xmin: i64,
+    /// The number of the claim's own transaction.
+    pub number: Option<i64>,
 }
 
-/// Which transactions a claim could see: all below `xmin`, none from `xmax` on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Snapshot {
-    pub xmin: i64,
-    pub xmax: i64,
-}
+/// A head does not follow a sequence that is so near: what there is to walk over costs less than to
+/// settle a new head.
+const NEAR: i64 = 1000;
 
 impl Marks {
     /// Where to search, first what starts first. Priorities never seen before lie in between.
@@ -86,39 +88,53 @@ impl Marks {
         self.pending.is_some()
     }
 
+    /// The next claim has to have a transaction number.
+    pub fn need_number(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.bound.is_none())
+    }
+
     pub fn note(&mut self, found: &Found<'_>) {
         self.confirm(found);
         if found.alone {
-            for &(priority, seq) in found.taken {
-                let mark = self.by_priority.entry(priority).or_default();
-                mark.head = mark.head.max(seq);
-            }
-        }
-        if found.alone && !found.full {
-            self.reach(found.last_seq);
+            self.follow(found);
         }
         if self.pending.is_none() {
             let ahead = self.by_priority.iter().filter(|(_, mark)| mark.head > mark.safe);
             let heads: Vec<_> = ahead.map(|(priority, mark)| (*priority, mark.head)).collect();
-            self.pending = (!heads.is_empty()).then_some(Pending { heads, before: None });
+            let pending = Pending { heads, bound: self.bound };
+            self.pending = (!pending.heads.is_empty()).then_some(pending);
         }
     }
 
-    /// All that was there has been taken, up to the latest `seq`. A process that seldom finds anything
-    /// would otherwise walk over what others took, and hold them up.
-    fn reach(&mut self, last_seq: i64) {
-        self.by_priority.entry(0).or_default();
-        // Postgres has crashed and forgotten numbers: some will be given out again.
-        if self.by_priority.values().any(|mark| mark.head > last_seq) {
-            *self = Self::default();
+    /// Moves the heads up to what was taken; where there was nothing, to what others have taken. A
+    /// process that seldom finds anything would otherwise walk over all of that, and hold them up.
+    fn follow(&mut self, found: &Found<'_>) {
+        for &(priority, seq) in found.taken {
+            let mark = self.by_priority.entry(priority).or_default();
+            mark.head = mark.head.max(seq);
         }
-        self.by_priority.values_mut().for_each(|mark| mark.head = last_seq);
+        if !found.taken.is_empty() {
+            self.bound = found.number;
+        }
+        let last = self.by_priority.values().map(|mark| mark.head).max().unwrap_or(0);
+        if last > found.last_seq {
+            // Postgres has crashed and forgotten numbers: some will be given out again.
+            *self = Self::default();
+        } else if found.taken.is_empty() && found.last_seq > last + NEAR {
+            self.by_priority.entry(0).or_default();
+            self.by_priority.values_mut().for_each(|mark| mark.head = found.last_seq);
+            // Some of those numbers may be younger than this claim.
+            self.bound = None;
+        }
     }
 
     fn confirm(&mut self, found: &Found<'_>) {
         let Some(pending) = &mut self.pending else { return };
-        let before = *pending.before.get_or_insert(found.snapshot.xmax);
-        if !found.from_safe || !found.alone || found.snapshot.xmin < before {
+        let Some(bound) = pending.bound else {
+            pending.bound = found.number;
+            return;
+        };
+        if !found.from_safe || !found.alone || found.xmin < bound {
             return;
         }
         // A full claim says nothing about what lies behind its last row.
@@ -144,10 +160,17 @@ impl Marks {
 mod tests {
     use super::*;
 
-    const QUIET: Snapshot = Snapshot { xmin: 100, xmax: 100 };
-
-    fn found(taken: &[(i16, i64)], full: bool, snapshot: Snapshot) -> Found<'_> {
-        Found { from_safe: true, alone: true, full, taken, last_seq: 9, snapshot }
+    /// By a claim with the number 100, after everything else has ended.
+    fn found(taken: &[(i16, i64)], full: bool) -> Found<'_> {
+        Found {
+            from_safe: true,
+            alone: true,
+            full,
+            taken,
+            last_seq: taken.iter().map(|&(_, seq)| seq).max().unwrap_or(20),
+            xmin: 100,
+            number: (!taken.is_empty()).then_some(100),
+        }
     }
 
     fn starts(marks: &Marks, from_safe: bool) -> Vec<(i16, i64)> {
@@ -164,10 +187,10 @@ mod tests {
     #[test]
     fn a_head_follows_what_was_taken_and_is_safe_once_all_have_ended() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 7), (0, 9)], true, QUIET));
+        marks.note(&found(&[(0, 7), (0, 9)], true));
         assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 9)]);
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 0)], "9 is not safe yet");
-        marks.note(&found(&[], false, QUIET));
+        marks.note(&found(&[], false));
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 9)]);
         assert!(!marks.is_unsettled());
     }
@@ -175,63 +198,75 @@ mod tests {
     #[test]
     fn a_transaction_under_way_holds_the_safe_mark_back_until_it_has_ended() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9)], false, QUIET));
+        marks.note(&found(&[(0, 9)], false));
         // Number 90 runs, and so may have a seq below 9.
-        marks.note(&found(&[], false, Snapshot { xmin: 90, xmax: 101 }));
+        marks.note(&Found { xmin: 90, ..found(&[], false) });
         assert_eq!(starts(&marks, true)[1], (0, 0));
-        marks.note(&found(&[], false, Snapshot { xmin: 100, xmax: 120 }));
-        assert_eq!(starts(&marks, true)[1], (0, 0), "number 100 may be one of them");
-        marks.note(&found(&[], false, Snapshot { xmin: 101, xmax: 120 }));
+        marks.note(&Found { xmin: 99, ..found(&[], false) });
+        assert_eq!(starts(&marks, true)[1], (0, 0), "number 99 may be one of them");
+        marks.note(&Found { xmin: 100, ..found(&[], false) });
         assert_eq!(starts(&marks, true)[1], (0, 9));
     }
 
     #[test]
     fn a_search_from_the_head_confirms_nothing() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9)], false, QUIET));
-        marks.note(&Found { from_safe: false, ..found(&[], false, QUIET) });
+        marks.note(&found(&[(0, 9)], false));
+        marks.note(&Found { from_safe: false, ..found(&[], false) });
         assert_eq!(starts(&marks, true)[1], (0, 0));
     }
 
     #[test]
     fn a_full_claim_confirms_only_what_lies_before_its_end() {
         let mut marks = Marks::default();
-        let found = |taken, full| Found { last_seq: 20, ..found(taken, full, QUIET) };
         marks.note(&found(&[(0, 9), (5, 20)], false));
         // Late rows turn up: 3 in priority 0, and more behind it.
-        marks.note(&found(&[(0, 3)], true));
+        marks.note(&Found { last_seq: 20, ..found(&[(0, 3)], true) });
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 3), (5, 0)]);
         marks.note(&found(&[], false));
-        assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 20), (5, 20)]);
+        assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 9), (5, 20)]);
     }
 
     #[test]
     fn what_others_took_is_not_walked_over_again() {
         let mut marks = Marks::default();
-        let nothing = |last_seq| Found { last_seq, ..found(&[], false, QUIET) };
-        marks.note(&nothing(700));
-        assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 700)]);
-        assert_eq!(starts(&marks, true)[1], (0, 0), "one of them may still be under way");
-        marks.note(&nothing(700));
-        assert_eq!(starts(&marks, true)[1], (0, 700));
+        let nothing = Found { last_seq: 7000, ..found(&[], false) };
+        marks.note(&nothing);
+        assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 7000)]);
+        // One of them may still be under way, whatever the claim could see.
+        marks.note(&nothing);
+        assert_eq!(starts(&marks, true)[1], (0, 0));
+        assert!(marks.need_number());
+        marks.note(&Found { number: Some(120), ..nothing });
+        assert!(!marks.need_number());
+        marks.note(&Found { xmin: 119, ..nothing });
+        assert_eq!(starts(&marks, true)[1], (0, 0), "number 119 may be one of them");
+        marks.note(&Found { xmin: 121, ..nothing });
+        assert_eq!(starts(&marks, true)[1], (0, 7000));
         assert!(!marks.is_unsettled());
-        let full = Found { last_seq: 900, ..found(&[(0, 701)], true, QUIET) };
-        marks.note(&full);
-        assert_eq!(starts(&marks, false)[1], (0, 701), "there may be more behind it");
+    }
+
+    #[test]
+    fn what_others_took_lately_is_not_worth_a_new_head() {
+        let mut marks = Marks::default();
+        marks.note(&found(&[(0, 9)], false));
+        marks.note(&Found { last_seq: 9 + NEAR, ..found(&[], false) });
+        assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 9)]);
+        assert!(!marks.is_unsettled());
     }
 
     #[test]
     fn numbers_that_a_crash_gives_out_again_are_found() {
         let mut marks = Marks::default();
-        marks.note(&Found { last_seq: 700, ..found(&[], false, QUIET) });
-        marks.note(&Found { last_seq: 650, ..found(&[], false, QUIET) });
+        marks.note(&Found { last_seq: 7000, ..found(&[], false) });
+        marks.note(&Found { last_seq: 6950, ..found(&[], false) });
         assert_eq!(starts(&marks, false), [(i16::MIN, 0)]);
     }
 
     #[test]
     fn out_of_turn_a_head_stays() {
         let mut marks = Marks::default();
-        marks.note(&Found { alone: false, ..found(&[(0, 900)], false, QUIET) });
+        marks.note(&Found { alone: false, ..found(&[(0, 900)], false) });
         assert_eq!(starts(&marks, false), [(i16::MIN, 0)]);
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use fetcher::prepare;
 use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use line::Line;
-pub(crate) use marks::{Marks, Snapshot, Stretch};
+pub(crate) use marks::{Marks, Stretch};
 pub(crate) use route::{Handler, Route};
 pub(crate) use runner::Failure;
 pub(crate) use shell::run_all;

@@ -6,7 +6,7 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::runtime::{Snapshot, Stretch};
+use crate::runtime::Stretch;
 
 /// A job under a lease, ready to run.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub from_safe: bool,
     /// Whether it is for what no mark knows of.
     pub sweeps: bool,
+    /// Whether it needs a transaction number even if it takes nothing.
+    pub numbered: bool,
     /// The queue of each stretch.
     stretch_queues: Vec<String>,
     priorities: Vec<i16>,
@@ -59,7 +61,10 @@ impl Wanted {
 /// What a claim has brought.
 pub(crate) struct Claimed {
     pub jobs: Vec<Leased>,
-    pub snapshot: Snapshot,
+    /// All transactions below have ended, and it saw what they did.
+    pub xmin: i64,
+    /// Its transaction number, if it took something or was to have one.
+    pub number: Option<i64>,
     /// The latest `seq` that was given out.
     pub last_seq: i64,
     /// Queues in which nobody else claimed at the same time.
@@ -91,6 +96,7 @@ pub(crate) async fn claim(
         &wanted.before_priorities,
         if wanted.sweeps { 0 } else { OUT_OF_TURN },
         wanted.sweeps,
+        wanted.numbered,
     )
     .fetch_all(executor)
     .await?;
@@ -119,10 +125,8 @@ pub(crate) async fn claim(
     }
     Ok(Claimed {
         jobs,
-        snapshot: Snapshot {
-            xmin: about.xmin.unwrap_or_default(),
-            xmax: about.xmax.unwrap_or_default(),
-        },
+        xmin: about.xmin.unwrap_or_default(),
+        number: about.number,
         last_seq: about.last_seq.unwrap_or_default(),
         in_turn: about.in_turn.unwrap_or_default(),
         out_of_turn: about.out_of_turn.unwrap_or_default(),
