@@ -120,7 +120,7 @@ async fn push(push: Push, output: Output) -> anyhow::Result<()> {
     while ids.len() < push.count as usize {
         let batch = (ids.len()..push.count as usize).take(BATCH).map(|_| one());
         let batch = batch.collect::<anyhow::Result<Vec<_>>>()?;
-        ids.extend(queue::push_many(&mut *tx, batch).await?.into_iter().map(|job| job.id));
+        ids.extend(queue::push_bulk(&mut tx, batch).await?.into_iter().map(|job| job.id));
     }
     tx.commit().await.context("commit the jobs")?;
     output.show(&json!({ "ids": ids }), |_| {

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, OnceCell, mpsc, oneshot};
 
-use crate::push::{Placed, Push, Pushed};
+use crate::push::{Push, Pushed};
 use crate::store::{self, PushRows};
 use crate::{Error, Trace};
 
@@ -25,8 +25,10 @@ pub struct Pusher {
 struct Waiting {
     push: Push,
     trace: Option<String>,
-    answer: oneshot::Sender<Result<Pushed, Error>>,
+    answer: Answer,
 }
+
+type Answer = oneshot::Sender<Result<Pushed, Error>>;
 
 /// Jobs in one statement.
 const MAX_GROUP: usize = 500;
@@ -69,19 +71,35 @@ impl Pusher {
 
 /// Stores what has gathered, statement after statement, until the last caller is gone.
 async fn serve(pool: PgPool, line: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    // Kept while callers wait: the pool asks a connection whether it lives each time it lends it.
+    let mut kept = None;
     loop {
         let mut group = Vec::with_capacity(MAX_GROUP);
         // One gathers while the other's statement is under way.
         if line.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
             return;
         }
-        store_group(&pool, group).await;
+        let connection = match kept.take() {
+            Some(connection) => Ok(connection),
+            None => pool.acquire().await,
+        };
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => {
+                fail(group.into_iter().map(|waiting| waiting.answer), error.into());
+                continue;
+            }
+        };
+        let stored = store_group(&mut connection, group).await;
+        // Where the other server has the line, nobody waits in it.
+        let more = line.try_lock().is_ok_and(|line| !line.is_empty());
+        kept = (stored && more).then_some(connection);
     }
 }
 
-/// Stores a group in one statement. A value that the database refuses is its caller's alone: then
-/// each goes by itself.
-async fn store_group(pool: &PgPool, group: Vec<Waiting>) {
+/// Stores a group in one statement; answers whether the connection is good for another. A value that the
+/// database refuses is its caller's alone: then each goes by itself.
+async fn store_group(connection: &mut PgConnection, group: Vec<Waiting>) -> bool {
     let mut rows = PushRows::default();
     let mut callers = Vec::with_capacity(group.len());
     for Waiting { push, trace, answer } in group {
@@ -92,29 +110,41 @@ async fn store_group(pool: &PgPool, group: Vec<Waiting>) {
         }
     }
     if callers.is_empty() {
-        return;
+        return true;
     }
-    let stored = store::push(pool, &rows).await;
+    let stored = store::push(&mut *connection, &rows).await;
     if callers.len() == 1 || matches!(stored, Err(Error::BadArgs(_))) {
         // The first try of a group has stored nothing; that of a single caller is its answer.
+        let mut is_good = true;
         let mut alone = (callers.len() == 1).then_some(stored);
         for (index, answer) in callers.into_iter().enumerate() {
             let stored = match alone.take() {
                 Some(stored) => stored,
-                None => store::push(pool, &rows.one(index)).await,
+                None => store::push(&mut *connection, &rows.one(index)).await,
             };
+            is_good &= stored.is_ok() || matches!(stored, Err(Error::BadArgs(_)));
             // A caller who has given up misses no answer, here and below.
-            let _ =
-                answer.send(stored.map(|()| Pushed { id: rows.ids[index], placed: Placed::New }));
+            let _ = answer.send(stored.map(|pushed| pushed[0]));
         }
-        return;
+        return is_good;
     }
-    let failure = stored.err().map(Arc::new);
-    for (id, answer) in rows.ids.iter().zip(callers) {
-        let result = match &failure {
-            None => Ok(Pushed { id: *id, placed: Placed::New }),
-            Some(error) => Err(Error::Group(error.clone())),
-        };
-        let _ = answer.send(result);
+    match stored {
+        Ok(pushed) => {
+            for (pushed, answer) in pushed.into_iter().zip(callers) {
+                let _ = answer.send(Ok(pushed));
+            }
+            true
+        }
+        Err(error) => {
+            fail(callers, error);
+            false
+        }
+    }
+}
+
+fn fail(callers: impl IntoIterator<Item = Answer>, error: Error) {
+    let error = Arc::new(error);
+    for answer in callers {
+        let _ = answer.send(Err(Error::Group(error.clone())));
     }
 }

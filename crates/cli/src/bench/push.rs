@@ -24,8 +24,9 @@ pub struct Args {
     single_jobs: usize,
 }
 
-/// Jobs in one statement of a bulk push.
-const BULK: usize = 1000;
+/// Jobs in one statement.
+const MANY: usize = 1000;
+const BULK: usize = 10_000;
 const CONNECTIONS: usize = 8;
 /// Tasks of one process that push at the same time, over a pool of as many connections as above.
 const CALLERS: usize = 64;
@@ -40,12 +41,15 @@ impl Args {
 pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String, Value>> {
     patiently("pushing", async {
         let (jobs, single_jobs) = (args.jobs, args.single_jobs);
+        let raw_many = connections(server, jobs, 1, MANY, put_raw).await?;
+        let many = connections(server, jobs, 1, MANY, put_many).await?;
         let raw_bulk = connections(server, jobs, 1, BULK, put_raw).await?;
-        let bulk = connections(server, jobs, 1, BULK, put).await?;
+        let bulk = connections(server, jobs, 1, BULK, put_bulk).await?;
         let raw_single = connections(server, single_jobs, CONNECTIONS, 1, put_raw).await?;
-        let single = connections(server, single_jobs, CONNECTIONS, 1, put).await?;
+        let single = connections(server, single_jobs, CONNECTIONS, 1, put_one).await?;
         let callers = callers(server, single_jobs).await?;
         Ok(figures([
+            ("many", beside(many, raw_many)),
             ("bulk", beside(bulk, raw_bulk)),
             ("single", beside(single, raw_single)),
             // Over as many connections as the raw inserts of the mode before.
@@ -93,9 +97,23 @@ async fn callers(server: &Server, jobs: usize) -> anyhow::Result<f64> {
     timed(&database, jobs, pushers).await
 }
 
-async fn put(mut connection: PgConnection, jobs: usize, batch: usize) -> anyhow::Result<()> {
+async fn put_bulk(mut connection: PgConnection, jobs: usize, batch: usize) -> anyhow::Result<()> {
+    for count in shares(jobs, jobs.div_ceil(batch)) {
+        queue::push_bulk(&mut connection, (0..count).map(|_| DoNothing::now())).await?;
+    }
+    Ok(())
+}
+
+async fn put_many(mut connection: PgConnection, jobs: usize, batch: usize) -> anyhow::Result<()> {
     for count in shares(jobs, jobs.div_ceil(batch)) {
         queue::push_many(&mut connection, (0..count).map(|_| DoNothing::now())).await?;
+    }
+    Ok(())
+}
+
+async fn put_one(mut connection: PgConnection, jobs: usize, _batch: usize) -> anyhow::Result<()> {
+    for _ in 0..jobs {
+        queue::push(&mut connection, DoNothing::now()).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod care;
 mod claim;
+mod copy;
 mod finish;
 mod push;
 

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use queue::inspect::JobState;
-use queue::{Error, Held, Placed, Push, Pusher, Trace, Unique, push, push_many};
+use queue::{Error, Held, Placed, Push, Pusher, Trace, Unique, push, push_bulk, push_many};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::support::{Act, Script, Theatre, named};
 
@@ -190,4 +191,84 @@ async fn without_a_database_callers_hear_of_it_and_with_it_pushes_go_on() {
     }
     open(true).await;
     pusher.push(Act::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bulk_is_stored_whole_in_order_and_as_it_was_pushed() {
+    const JOBS: usize = 2500;
+    let theatre = Theatre::open().await;
+    let (trace, owner) = (Trace::new(), Uuid::now_v7());
+    let name = |n: usize| format!("\"{n}\"\t\\N é");
+    let jobs = (0..JOBS).map(|n| {
+        let push = Push::of(named(&name(n), Script::Succeed)).max_attempts(3);
+        match n {
+            1000 => push.priority(-7).owner(owner),
+            _ => push,
+        }
+    });
+    let mut connection = theatre.db.acquire().await.unwrap();
+    let pushed = trace.clone().scope(push_bulk(&mut connection, jobs)).await.unwrap();
+    assert_eq!(pushed.len(), JOBS);
+    assert!(pushed.iter().all(|pushed| pushed.placed == Placed::New));
+    let first = theatre.view(pushed[1000].id).await;
+    assert_eq!((first.priority, first.owner, first.trace_id), (-7, Some(owner), Some(trace.id())));
+    assert_eq!((first.max_attempts, first.args["name"].as_str().unwrap()), (3, &*name(1000)));
+    assert_eq!(theatre.view(pushed[999].id).await.owner, None);
+    theatre.fleet.drain().await.unwrap();
+    let rest = (0..JOBS).filter(|n| *n != 1000);
+    let expected: Vec<_> = std::iter::once(1000).chain(rest).map(name).collect();
+    assert_eq!(theatre.stage.order(), expected);
+}
+
+#[tokio::test]
+async fn a_bulk_that_is_refused_leaves_nothing_and_the_transaction_of_its_caller_whole() {
+    let theatre = Theatre::open().await;
+    let mut tx = theatre.db.begin().await.unwrap();
+    let kept = push(&mut *tx, named("kept", Script::Succeed)).await.unwrap();
+    let zero = |n| named(if n == 400 { "zero\0byte" } else { "good" }, Script::Succeed);
+    let error = push_bulk(&mut tx, (0..2500).map(zero)).await.unwrap_err();
+    assert!(matches!(error, Error::BadArgs(_)), "{error}");
+    let high = |n| Push::of(Act::default()).priority(if n == 400 { 101 } else { 0 });
+    let error = push_bulk(&mut tx, (0..2500).map(high)).await.unwrap_err();
+    assert!(error.to_string().contains("ck_jobs_priority"), "{error}");
+    tx.commit().await.unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1);
+    assert_eq!(theatre.view(kept.id).await.state, JobState::Done);
+    let mut tx = theatre.db.begin().await.unwrap();
+    push_bulk(&mut tx, (0..2500).map(|_| Act::default())).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn a_bulk_with_keys_and_times_is_what_push_many_makes_of_it() {
+    let theatre = Theatre::open().await;
+    let mut connection = theatre.db.acquire().await.unwrap();
+    let job = |n: u64| match n {
+        0 | 1 => Push::of(named("keyed", Script::Succeed)).unique(Unique::key("one")),
+        2 => Push::of(named("later", Script::Succeed)).delay(Duration::from_secs(60)),
+        _ => Push::of(Act::default()),
+    };
+    let pushed = push_bulk(&mut connection, (0..2500).map(job)).await.unwrap();
+    assert_eq!(pushed[1].placed, Placed::Duplicate(Held::UntilEnded));
+    assert_eq!(pushed[1].id, pushed[0].id);
+    assert_eq!(theatre.view(pushed[2].id).await.state, JobState::Scheduled);
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 2498);
+}
+
+#[tokio::test]
+async fn a_bulk_wakes_a_worker_that_is_idle() {
+    let theatre = Theatre::live().await;
+    let working = theatre.fleet.start(queue::WorkOptions {
+        // It does not find them by looking.
+        poll: Duration::from_secs(60),
+        pooled: queue::testing::is_pooled(),
+        ..queue::WorkOptions::new(vec![queue::Pool { queue: "theatre".into(), concurrency: 4 }])
+    });
+    let first = push(&*theatre.db, named("first", Script::Succeed)).await.unwrap();
+    theatre.until(first.id, JobState::Done).await;
+    let mut connection = theatre.db.acquire().await.unwrap();
+    let bulk = push_bulk(&mut connection, (0..2500).map(|_| Act::default())).await.unwrap();
+    theatre.until(bulk[2499].id, JobState::Done).await;
+    working.stop().await.unwrap();
 }
