@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::{Mutex, OnceCell, mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use crate::push::{Push, Pushed};
 use crate::store::{self, PushRows};
@@ -19,7 +19,7 @@ use crate::{Error, Trace};
 #[derive(Clone, Debug)]
 pub struct Pusher {
     pool: PgPool,
-    lines: Arc<OnceCell<mpsc::Sender<Waiting>>>,
+    line: Arc<OnceCell<mpsc::Sender<Waiting>>>,
 }
 
 struct Waiting {
@@ -34,12 +34,10 @@ type Answer = oneshot::Sender<Result<Pushed, Error>>;
 const MAX_GROUP: usize = 500;
 /// Callers that may wait before others have to wait to wait.
 const MAX_WAITING: usize = 4096;
-/// Statements under way at a time: while one commits, the next is put together.
-const STATEMENTS: usize = 2;
 
 impl Pusher {
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, lines: Arc::default() }
+        Self { pool, line: Arc::default() }
     }
 
     /// Stores one job; once this returns `Ok`, it is committed.
@@ -53,7 +51,7 @@ impl Pusher {
         }
         let trace = Trace::current().map(|trace| trace.traceparent());
         let (answer, answered) = oneshot::channel();
-        let line = self.lines.get_or_init(|| async { self.start() }).await;
+        let line = self.line.get_or_init(|| async { self.start() }).await;
         let gone = || Error::Database(sqlx::Error::WorkerCrashed);
         line.send(Waiting { push, trace, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
@@ -61,22 +59,19 @@ impl Pusher {
 
     fn start(&self) -> mpsc::Sender<Waiting> {
         let (line_in, line_out) = mpsc::channel(MAX_WAITING);
-        let line_out = Arc::new(Mutex::new(line_out));
-        for _ in 0..STATEMENTS {
-            tokio::spawn(serve(self.pool.clone(), line_out.clone()));
-        }
+        tokio::spawn(serve(self.pool.clone(), line_out));
         line_in
     }
 }
 
-/// Stores what has gathered, statement after statement, until the last caller is gone.
-async fn serve(pool: PgPool, line: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+/// Stores what has gathered, statement after statement, until the last caller is gone. Two statements at a
+/// time would be slower: each of half the size, and the commits in line all the same.
+async fn serve(pool: PgPool, mut line: mpsc::Receiver<Waiting>) {
     // Kept while callers wait: the pool asks a connection whether it lives each time it lends it.
     let mut kept = None;
     loop {
         let mut group = Vec::with_capacity(MAX_GROUP);
-        // One gathers while the other's statement is under way.
-        if line.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
+        if line.recv_many(&mut group, MAX_GROUP).await == 0 {
             return;
         }
         let connection = match kept.take() {
@@ -91,9 +86,7 @@ async fn serve(pool: PgPool, line: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
             }
         };
         let stored = store_group(&mut connection, group).await;
-        // Where the other server has the line, nobody waits in it.
-        let more = line.try_lock().is_ok_and(|line| !line.is_empty());
-        kept = (stored && more).then_some(connection);
+        kept = (stored && !line.is_empty()).then_some(connection);
     }
 }
 
