@@ -14,6 +14,7 @@ mod journal;
 mod proxy;
 mod pusher;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,8 +48,15 @@ pub struct Args {
     /// Draws the same jobs and faults again; what they meet is up to the machine
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
+    /// How long a worker's lease lasts; short, so that faults outlast it often
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    lease_seconds: u64,
+    /// Kill workers and nothing else, to see how long their jobs take to run elsewhere
+    #[arg(long)]
+    kills_only: bool,
 }
 
+const LEASE_SECONDS: RangeInclusive<u64> = 1..=60;
 /// What must not happen.
 const COUNTERS: [&str; 4] = ["lost", "stale_accepted", "double_leases", "effects_twice"];
 /// Jobs are pushed at this rate, and over this long at least: faults need something to hit.
@@ -65,7 +73,8 @@ impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
         check("--jobs", self.jobs, JOBS)?;
         check("--processes", self.processes, PROCESSES)?;
-        check("--seconds", self.seconds, SECONDS)
+        check("--seconds", self.seconds, SECONDS)?;
+        check("--lease-seconds", self.lease_seconds, LEASE_SECONDS)
     }
 }
 
@@ -105,9 +114,10 @@ async fn run(
     let seed = args.seed.unwrap_or_else(rand::random);
     let database = server.database().await?;
     history::install(&database.pool).await?;
-    let proxy = Proxy::start(&database.options).await?;
+    let proxy = Proxy::start(&database.options, Duration::from_secs(args.lease_seconds)).await?;
     let through = proxy.before(&database.options);
-    let mut crew = Crew::start(through.to_url_lossy().to_string(), directory, args.processes)?;
+    let url = through.to_url_lossy().to_string();
+    let mut crew = Crew::start(url, directory, args.processes, args.lease_seconds)?;
     let acknowledged = directory.join("acknowledged");
     let pushing = AbortOnDropHandle::new(tokio::spawn(push(Pushing {
         options: through,
@@ -119,7 +129,7 @@ async fn run(
     })));
 
     let begun = Instant::now();
-    let mut faults = Faults::new(server, &mut crew, &proxy, seed);
+    let mut faults = Faults::new(args, server, &mut crew, &proxy, seed);
     let limit = Duration::from_secs(args.seconds);
     faults.commit(limit, all_ended(&database.pool, &pushing)).await?;
     let (counts, fault_seconds) = (faults.counts(), begun.elapsed().as_secs_f64());
@@ -132,6 +142,7 @@ async fn run(
     let recovery = |quantile| recoveries.quantile_ms(quantile).map(rounded);
     measured.extend(figures([
         ("processes", args.processes.into()),
+        ("lease_seconds", args.lease_seconds.into()),
         ("seed", seed.into()),
         ("recovery_ms_p50", recovery(0.5).into()),
         ("recovery_ms_p99", recovery(0.99).into()),

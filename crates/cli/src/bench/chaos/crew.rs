@@ -16,16 +16,17 @@ use super::jobs::{Desk, QUEUE, fleet};
 use super::journal::{self, Journal, Kill};
 use crate::bench::{patiently, worker};
 
-/// Short, so that faults outlast it often.
-pub const LEASE: Duration = Duration::from_secs(2);
 const HANDLERS: usize = 32;
-const POLL: Duration = Duration::from_millis(200);
+/// A lease lasts so many looks for what has expired, as by default.
+const LOOKS: u32 = 10;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Where handlers write down what they do
     #[arg(long)]
     journal: PathBuf,
+    #[arg(long)]
+    lease_seconds: u64,
 }
 
 /// What a process of the crew does: works until stdin ends.
@@ -37,7 +38,8 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
     let pool = db::connect(&settings.database).await?;
     let fleet = fleet(Desk { pool, journal: Journal::append_to(&args.journal)? });
     let pools = vec![Pool { queue: QUEUE.to_owned(), concurrency: HANDLERS }];
-    let options = WorkOptions { lease: LEASE, poll: POLL, ..WorkOptions::new(pools) };
+    let lease = Duration::from_secs(args.lease_seconds);
+    let options = WorkOptions { lease, poll: lease / LOOKS, ..WorkOptions::new(pools) };
     let over = worker::end_of_input();
     let mut working = fleet.start(options);
     tokio::select! {
@@ -51,6 +53,7 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
 pub struct Crew {
     database_url: String,
     directory: PathBuf,
+    lease_seconds: u64,
     members: Vec<Member>,
     /// Processes so far, which are numbered from 0.
     pub started: usize,
@@ -68,10 +71,16 @@ struct Member {
 
 impl Crew {
     /// Journals and logs are files in `directory`.
-    pub fn start(database_url: String, directory: &Path, size: usize) -> anyhow::Result<Self> {
+    pub fn start(
+        database_url: String,
+        directory: &Path,
+        size: usize,
+        lease_seconds: u64,
+    ) -> anyhow::Result<Self> {
         let mut crew = Self {
             database_url,
             directory: directory.to_owned(),
+            lease_seconds,
             members: Vec::new(),
             started: 0,
             kills: Vec::new(),
@@ -148,6 +157,7 @@ impl Crew {
         let child = Command::new(std::env::current_exe()?)
             .args(["bench", "chaos-worker", "--journal"])
             .arg(journal::path(&self.directory, process))
+            .args(["--lease-seconds", &self.lease_seconds.to_string()])
             .env("DATABASE_URL", &self.database_url)
             .env_remove("BEADLE__DATABASE__URL")
             .stdin(Stdio::piped())

@@ -9,7 +9,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::crew::{Crew, LEASE};
+use super::Args;
+use super::crew::Crew;
 use super::proxy::{Order, Proxy};
 use crate::bench::database::Server;
 
@@ -53,19 +54,31 @@ pub struct Faults<'a> {
     server: &'a Server,
     crew: &'a mut Crew,
     proxy: &'a Proxy,
+    lease: Duration,
     random: StdRng,
-    /// Every sort, in the order in which they come up at first.
+    /// Those that come, in the order in which they come up at first.
     sorts: Vec<Fault>,
     restarts: u64,
 }
 
 impl<'a> Faults<'a> {
-    pub fn new(server: &'a Server, crew: &'a mut Crew, proxy: &'a Proxy, seed: u32) -> Self {
+    pub fn new(
+        args: &Args,
+        server: &'a Server,
+        crew: &'a mut Crew,
+        proxy: &'a Proxy,
+        seed: u32,
+    ) -> Self {
         let mut random = StdRng::seed_from_u64(!u64::from(seed));
         let mut sorts: Vec<_> = SORTS.iter().map(|(fault, _)| *fault).collect();
-        sorts.retain(|fault| *fault != Fault::Restart || server.is_ours());
+        sorts.retain(|fault| match fault {
+            Fault::Kill => true,
+            Fault::Restart => server.is_ours() && !args.kills_only,
+            _ => !args.kills_only,
+        });
         sorts.shuffle(&mut random);
-        Self { server, crew, proxy, random, sorts, restarts: 0 }
+        let lease = Duration::from_secs(args.lease_seconds);
+        Self { server, crew, proxy, lease, random, sorts, restarts: 0 }
     }
 
     /// Commits each sort once, and more until `over` says so or the limit is reached. Then
@@ -110,17 +123,17 @@ impl<'a> Faults<'a> {
     }
 
     fn draw(&mut self) -> anyhow::Result<Fault> {
-        let weight = |(fault, often): &(Fault, u32)| match fault {
-            Fault::Restart if !self.server.is_ours() => 0,
-            _ => *often,
+        let weight = |(fault, often): &(Fault, u32)| match self.sorts.contains(fault) {
+            true => *often,
+            false => 0,
         };
         Ok(SORTS.choose_weighted(&mut self.random, weight)?.0)
     }
 
     async fn commit_one(&mut self, fault: Fault, all: bool) -> anyhow::Result<()> {
         let worker = self.random.random_range(0..self.crew.size());
-        let longer = LEASE.mul_f64(self.random.random_range(1.5..2.5));
-        let shorter = LEASE.mul_f64(self.random.random_range(0.01..0.5));
+        let longer = self.lease.mul_f64(self.random.random_range(1.5..2.5));
+        let shorter = self.lease.mul_f64(self.random.random_range(0.01..0.5));
         match fault {
             Fault::Kill => self.crew.kill(worker).await?,
             Fault::Stop => self.crew.stop(worker, longer),

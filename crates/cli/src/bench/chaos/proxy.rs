@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use sqlx::postgres::PgConnectOptions;
@@ -13,8 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
-
-use super::crew::LEASE;
 
 /// Listens until it is dropped; connections end with it.
 pub struct Proxy {
@@ -49,11 +48,13 @@ struct Shared {
     port: u16,
     connections: Mutex<BTreeMap<u64, watch::Sender<Order>>>,
     entered: AtomicU64,
+    lease: Duration,
     done: Done,
 }
 
 impl Proxy {
-    pub async fn start(server: &PgConnectOptions) -> anyhow::Result<Self> {
+    /// `lease` is what a long hold outlasts.
+    pub async fn start(server: &PgConnectOptions, lease: Duration) -> anyhow::Result<Self> {
         ensure!(
             server.get_socket().is_none() && !server.get_host().starts_with('/'),
             "chaos stands between workers and a server with a TCP address"
@@ -63,6 +64,7 @@ impl Proxy {
             port: server.get_port(),
             connections: Mutex::default(),
             entered: AtomicU64::new(0),
+            lease,
             done: Done::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listen as a proxy")?;
@@ -133,8 +135,8 @@ async fn carry(shared: &Shared, connection: u64, mut client: TcpStream) -> io::R
     shared.connections().insert(connection, sender);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let asked = pass(&shared.done, from_client, to_server, orders.clone(), false);
-    let answered = pass(&shared.done, from_server, to_client, orders.clone(), true);
+    let asked = pass(shared, from_client, to_server, orders.clone(), false);
+    let answered = pass(shared, from_server, to_client, orders.clone(), true);
     tokio::select! {
         end = asked => end,
         end = answered => end,
@@ -146,7 +148,7 @@ async fn carry(shared: &Shared, connection: u64, mut client: TcpStream) -> io::R
 }
 
 async fn pass(
-    done: &Done,
+    shared: &Shared,
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     orders: watch::Receiver<Order>,
@@ -161,14 +163,15 @@ async fn pass(
         let order = *orders.borrow();
         match order {
             Order::HoldUntil(until) if until > Instant::now() => {
-                let long = until - Instant::now() > LEASE;
+                let long = until - Instant::now() > shared.lease;
+                let done = &shared.done;
                 let counter = if long { &done.long_holds } else { &done.holds };
                 counter.fetch_add(1, Ordering::Relaxed);
                 sleep_until(until).await;
             }
             Order::CutInside if answers => {
                 to.write_all(&buffer[..count / 2]).await?;
-                done.cuts_inside.fetch_add(1, Ordering::Relaxed);
+                shared.done.cuts_inside.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
             _ => {}
@@ -179,9 +182,9 @@ async fn pass(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    const LEASE: Duration = Duration::from_secs(2);
 
     /// A server that says everything twice, and a client before it.
     async fn stage() -> (Proxy, TcpStream) {
@@ -196,7 +199,7 @@ mod tests {
             }
         });
         let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
-        let proxy = Proxy::start(&options).await.unwrap();
+        let proxy = Proxy::start(&options, LEASE).await.unwrap();
         let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
         assert_eq!(say(&mut client).await, b"noonnoon");
         (proxy, client)
