@@ -21,7 +21,7 @@ stretches AS MATERIALIZED (
         AS s(queue, priority, seq, before_priority)
 ),
 picked AS MATERIALIZED (
-    SELECT r.row_id
+    SELECT w.queue, r.row_id
     FROM wanted w
     CROSS JOIN LATERAL (
         SELECT found.row_id
@@ -72,6 +72,11 @@ SELECT
     END AS "number?",
     ARRAY(SELECT queue FROM wanted WHERE alone) AS "in_turn?",
     ARRAY(SELECT queue FROM wanted WHERE NOT alone) AS "out_of_turn?",
+    -- What was picked may have been taken by others: that less was taken than wanted says nothing.
+    ARRAY(
+        SELECT queue FROM wanted w
+        WHERE alone AND free > (SELECT count(*) FROM picked p WHERE p.queue = w.queue)
+    ) AS "exhausted?",
     coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0) AS "last_seq?",
     (SELECT token FROM lease) AS "token?",
     NULL::bigint AS "seq?", NULL::smallint AS "priority?", NULL::smallint AS "attempt?",
@@ -81,7 +86,7 @@ SELECT
 FROM (SELECT pg_current_snapshot() AS snapshot) s
 UNION ALL (
     SELECT
-        NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         t.seq, t.priority, t.attempt, t.max_attempts, t.queue, j.id, j.kind, j.args, j.owner, j.trace,
         j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
     FROM taken t

@@ -37,7 +37,7 @@ const MUCH_LATER: Duration = Duration::from_secs(24 * 3600);
 /// Jobs stored by one statement while the queue is filled.
 const FILL_BATCH: usize = 1000;
 /// What the engine claims at once when handlers are quick, and so also the raw statements.
-const MAX_CLAIM: usize = 1000;
+const MAX_CLAIM: usize = 2000;
 /// What the peers' harness uses, too.
 const RAW_CONNECTIONS: usize = 2;
 const POLL_MILLISECONDS: u64 = 1000;

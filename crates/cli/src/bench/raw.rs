@@ -16,15 +16,15 @@ const INSERT: &str = include_str!("raw_insert.sql");
 /// History names a worker by a number that nobody else has.
 const NO_WORKER: i32 = -1;
 /// As the engine has it.
-const OUT_OF_TURN: i64 = 1000;
+const OUT_OF_TURN: i64 = 2000;
 /// Nobody rescues what a measurement holds.
 const LEASE_SECONDS: f64 = 600.0;
 
 /// What a finish needs to know of a claim, in its first row, and of each job in another.
 #[derive(sqlx::FromRow)]
 struct Row {
-    #[sqlx(rename = "in_turn?")]
-    in_turn: Option<Vec<String>>,
+    #[sqlx(rename = "exhausted?")]
+    exhausted: Option<Vec<String>>,
     #[sqlx(rename = "last_seq?")]
     last_seq: Option<i64>,
     #[sqlx(rename = "token?")]
@@ -88,8 +88,7 @@ pub async fn claim(
         claimed.attempts.push(attempt);
         claimed.reached = seq;
     }
-    let alone = about.in_turn.is_some_and(|queues| !queues.is_empty());
-    if alone && claimed.ids.len() < batch {
+    if about.exhausted.is_some_and(|queues| !queues.is_empty()) {
         claimed.reached = about.last_seq.unwrap_or(above);
     }
     Ok(claimed)

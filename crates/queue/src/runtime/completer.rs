@@ -63,13 +63,21 @@ impl Outlets {
     }
 }
 
-/// Records until all ways are gone, or until nobody waits for the rest.
-pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, give_up: CancellationToken) {
+/// When recording ends. Until then it goes on while there are ways.
+#[derive(Clone, Default)]
+pub(super) struct Limits {
+    /// Nothing more is taken: what has come is recorded.
+    pub close: CancellationToken,
+    /// Nobody waits for the rest.
+    pub give_up: CancellationToken,
+}
+
+pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, limits: Limits) {
     let mut recorders = JoinSet::new();
     for (outlet, count) in [(outlets.own, 1), (outlets.rest, RECORDERS)] {
         let outlet = Arc::new(Mutex::new(outlet));
         for _ in 0..count {
-            recorders.spawn(record_all(shared.clone(), outlet.clone(), give_up.clone()));
+            recorders.spawn(record_all(shared.clone(), outlet.clone(), limits.clone()));
         }
     }
     // A panic of theirs is a panic here: the worker as a whole then ends.
@@ -81,20 +89,35 @@ pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, give_up: Can
 async fn record_all(
     shared: Arc<Shared>,
     outlet: Arc<Mutex<mpsc::Receiver<Ended>>>,
-    give_up: CancellationToken,
+    limits: Limits,
 ) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One gathers while another's statement is under way.
-        outlet.lock().await.recv_many(&mut batch, MAX_BATCH).await;
+        gather(&mut *outlet.lock().await, &mut batch, &limits.close).await;
         if batch.is_empty() {
             return;
         }
         tokio::select! {
             () = record(&shared, &batch) => {}
-            () = give_up.cancelled() => return,
+            () = limits.give_up.cancelled() => return,
         }
         batch.clear();
+    }
+}
+
+/// Waits for runs that have ended; finds none when there will be none.
+async fn gather(
+    outlet: &mut mpsc::Receiver<Ended>,
+    batch: &mut Vec<Ended>,
+    close: &CancellationToken,
+) {
+    tokio::select! {
+        _ = outlet.recv_many(batch, MAX_BATCH) => {}
+        () = close.cancelled() => {
+            outlet.close();
+            outlet.recv_many(batch, MAX_BATCH).await;
+        }
     }
 }
 

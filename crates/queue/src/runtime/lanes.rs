@@ -12,7 +12,7 @@ use super::runner::Work;
 use crate::store::{Claimed, Wanted};
 
 /// One claim takes no more of a queue: a larger lease would only be lost in larger pieces.
-const MAX_CLAIM: usize = 1000;
+const MAX_CLAIM: usize = 2000;
 /// A lane that has found something so many times in a row, never long apart, is a stream.
 const STREAM: u32 = 16;
 /// How long a stream may pause.
@@ -100,20 +100,20 @@ impl Lanes {
         }
         let now = Instant::now();
         let was_settled = self.are_settled();
-        for (queue, asked) in wanted.queues.iter().zip(&wanted.free) {
+        for queue in &wanted.queues {
             let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else {
                 continue;
             };
             let of_lane = claimed.jobs.iter().filter(|job| job.queue == *queue);
             let taken: Vec<_> = of_lane.map(|job| (job.priority, job.seq)).collect();
-            let full = taken.len() >= *asked as usize;
+            let exhausted = claimed.exhausted.contains(queue);
             let alone = claimed.in_turn.contains(queue);
             let contended = claimed.out_of_turn.contains(queue);
             if alone || contended {
                 lane.marks.note(&Found {
                     from_safe: wanted.from_safe,
                     alone,
-                    full,
+                    exhausted,
                     taken: &taken,
                     last_seq: claimed.last_seq,
                     xmin: claimed.xmin,
@@ -121,7 +121,7 @@ impl Lanes {
                 });
             }
             // Out of turn, what was left to others may be more than they take.
-            lane.dry = !full && !contended;
+            lane.dry = exhausted || (!alone && !contended);
             lane.stream(!taken.is_empty(), now);
         }
         self.unaware_below = self.unaware_below.filter(|&below| claimed.xmin < below);

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::runner::Work;
 
 /// Jobs of one queue that wait in this process at most.
-const MAX_LENGTH: usize = 2000;
+const MAX_LENGTH: usize = 4000;
 /// The line is as long as the handlers empty in this time: it hides the way to the database from
 /// handlers that are quicker than it. Slow jobs are not hoarded: they stay in the queue, where any
 /// other process may take them.

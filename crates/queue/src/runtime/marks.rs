@@ -54,8 +54,8 @@ pub(crate) struct Found<'a> {
     pub from_safe: bool,
     /// Nobody else claimed there at the same time.
     pub alone: bool,
-    /// As much as was asked for: there may be more behind.
-    pub full: bool,
+    /// It has looked at all that was there.
+    pub exhausted: bool,
     /// Priority and `seq` of what was taken, in order.
     pub taken: &'a [(i16, i64)],
     /// The latest `seq` that was given out.
@@ -120,7 +120,7 @@ impl Marks {
         if last > found.last_seq {
             // Postgres has crashed and forgotten numbers: some will be given out again.
             *self = Self::default();
-        } else if found.taken.is_empty() && found.last_seq > last + NEAR {
+        } else if found.exhausted && found.taken.is_empty() && found.last_seq > last + NEAR {
             self.by_priority.entry(0).or_default();
             self.by_priority.values_mut().for_each(|mark| mark.head = found.last_seq);
             // Some of those numbers may be younger than this claim.
@@ -137,8 +137,12 @@ impl Marks {
         if !found.from_safe || !found.alone || found.xmin < bound {
             return;
         }
-        // A full claim says nothing about what lies behind its last row.
-        let end = found.taken.last().filter(|_| found.full).copied();
+        // Of what lies behind its last row it says nothing, unless that was all.
+        let end = match (found.exhausted, found.taken.last()) {
+            (true, _) => None,
+            (false, Some(last)) => Some(*last),
+            (false, None) => return,
+        };
         pending.heads.retain(|&(priority, head)| {
             let reached = match end {
                 Some((last, _)) if priority > last => return true,
@@ -161,11 +165,11 @@ mod tests {
     use super::*;
 
     /// By a claim with the number 100, after everything else has ended.
-    fn found(taken: &[(i16, i64)], full: bool) -> Found<'_> {
+    fn found(taken: &[(i16, i64)], exhausted: bool) -> Found<'_> {
         Found {
             from_safe: true,
             alone: true,
-            full,
+            exhausted,
             taken,
             last_seq: taken.iter().map(|&(_, seq)| seq).max().unwrap_or(20),
             xmin: 100,
@@ -187,10 +191,10 @@ mod tests {
     #[test]
     fn a_head_follows_what_was_taken_and_is_safe_once_all_have_ended() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 7), (0, 9)], true));
+        marks.note(&found(&[(0, 7), (0, 9)], false));
         assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 9)]);
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 0)], "9 is not safe yet");
-        marks.note(&found(&[], false));
+        marks.note(&found(&[], true));
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 9)]);
         assert!(!marks.is_unsettled());
     }
@@ -198,39 +202,39 @@ mod tests {
     #[test]
     fn a_transaction_under_way_holds_the_safe_mark_back_until_it_has_ended() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9)], false));
+        marks.note(&found(&[(0, 9)], true));
         // Number 90 runs, and so may have a seq below 9.
-        marks.note(&Found { xmin: 90, ..found(&[], false) });
+        marks.note(&Found { xmin: 90, ..found(&[], true) });
         assert_eq!(starts(&marks, true)[1], (0, 0));
-        marks.note(&Found { xmin: 99, ..found(&[], false) });
+        marks.note(&Found { xmin: 99, ..found(&[], true) });
         assert_eq!(starts(&marks, true)[1], (0, 0), "number 99 may be one of them");
-        marks.note(&Found { xmin: 100, ..found(&[], false) });
+        marks.note(&Found { xmin: 100, ..found(&[], true) });
         assert_eq!(starts(&marks, true)[1], (0, 9));
     }
 
     #[test]
     fn a_search_from_the_head_confirms_nothing() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9)], false));
-        marks.note(&Found { from_safe: false, ..found(&[], false) });
+        marks.note(&found(&[(0, 9)], true));
+        marks.note(&Found { from_safe: false, ..found(&[], true) });
         assert_eq!(starts(&marks, true)[1], (0, 0));
     }
 
     #[test]
-    fn a_full_claim_confirms_only_what_lies_before_its_end() {
+    fn a_claim_that_leaves_something_confirms_only_what_lies_before_its_end() {
         let mut marks = Marks::default();
-        marks.note(&found(&[(0, 9), (5, 20)], false));
+        marks.note(&found(&[(0, 9), (5, 20)], true));
         // Late rows turn up: 3 in priority 0, and more behind it.
-        marks.note(&Found { last_seq: 20, ..found(&[(0, 3)], true) });
+        marks.note(&Found { last_seq: 20, ..found(&[(0, 3)], false) });
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 3), (5, 0)]);
-        marks.note(&found(&[], false));
+        marks.note(&found(&[], true));
         assert_eq!(starts(&marks, true), [(i16::MIN, 0), (0, 9), (5, 20)]);
     }
 
     #[test]
     fn what_others_took_is_not_walked_over_again() {
         let mut marks = Marks::default();
-        let nothing = Found { last_seq: 7000, ..found(&[], false) };
+        let nothing = Found { last_seq: 7000, ..found(&[], true) };
         marks.note(&nothing);
         assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 7000)]);
         // One of them may still be under way, whatever the claim could see.
@@ -247,10 +251,19 @@ mod tests {
     }
 
     #[test]
-    fn what_others_took_lately_is_not_worth_a_new_head() {
+    fn what_others_took_under_its_hands_does_not_make_a_claim_exhaustive() {
         let mut marks = Marks::default();
         marks.note(&found(&[(0, 9)], false));
-        marks.note(&Found { last_seq: 9 + NEAR, ..found(&[], false) });
+        marks.note(&Found { last_seq: 7000, ..found(&[], false) });
+        assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 9)]);
+        assert_eq!(starts(&marks, true)[1], (0, 0), "it has not seen what lies before 9");
+    }
+
+    #[test]
+    fn what_others_took_lately_is_not_worth_a_new_head() {
+        let mut marks = Marks::default();
+        marks.note(&found(&[(0, 9)], true));
+        marks.note(&Found { last_seq: 9 + NEAR, ..found(&[], true) });
         assert_eq!(starts(&marks, false), [(i16::MIN, 0), (0, 9)]);
         assert!(!marks.is_unsettled());
     }
@@ -258,15 +271,15 @@ mod tests {
     #[test]
     fn numbers_that_a_crash_gives_out_again_are_found() {
         let mut marks = Marks::default();
-        marks.note(&Found { last_seq: 7000, ..found(&[], false) });
-        marks.note(&Found { last_seq: 6950, ..found(&[], false) });
+        marks.note(&Found { last_seq: 7000, ..found(&[], true) });
+        marks.note(&Found { last_seq: 6950, ..found(&[], true) });
         assert_eq!(starts(&marks, false), [(i16::MIN, 0)]);
     }
 
     #[test]
     fn out_of_turn_a_head_stays() {
         let mut marks = Marks::default();
-        marks.note(&Found { alone: false, ..found(&[(0, 900)], false) });
+        marks.note(&Found { alone: false, ..found(&[(0, 900)], true) });
         assert_eq!(starts(&marks, false), [(i16::MIN, 0)]);
     }
 }

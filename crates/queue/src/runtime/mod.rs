@@ -31,6 +31,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use completer::Limits;
 pub(crate) use completer::{Ways, record, ways};
 pub(crate) use ending::{Ended, Ending};
 pub(crate) use fetcher::prepare;
@@ -196,7 +197,7 @@ async fn work(
     let lines: Vec<_> = shared.options.pools.iter().map(line).collect();
     drop(opened);
     let (ways, outlets) = ways(MAX_UNRECORDED);
-    let give_up = CancellationToken::new();
+    let recording = Limits::default();
 
     let kinds = handlers.kinds.clone();
     let lanes = Lanes::new(&shared.options.pools, &lines);
@@ -204,7 +205,7 @@ async fn work(
         .map_err(|error| Broken { part: "watch", reason: error.to_string() })?;
     let mut fetcher = spawn(fetcher::fetch(shared.clone(), handlers, lanes, stop.clone()));
     let mut shell = spawn(run_all(shared.name.clone(), places, ways.clone()));
-    let mut completer = spawn(completer::complete(shared.clone(), outlets, give_up.clone()));
+    let mut completer = spawn(completer::complete(shared.clone(), outlets, recording.clone()));
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
     let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
@@ -242,11 +243,12 @@ async fn work(
         }
     }
     drop(watch);
-    // Ends the way to the completer, which then records what is left.
+    // The completer records what is left. A handler that does not yield keeps its way open.
     drop(shell);
+    recording.close.cancel();
     if tokio::time::timeout(FLUSH_LIMIT, &mut completer).await.is_err() {
         tracing::error!("outcomes could not be recorded; their jobs run again when the lease ends");
-        give_up.cancel();
+        recording.give_up.cancel();
     }
     drop(keeper);
     // Connections that a stuck server holds are not waited for.

@@ -71,10 +71,12 @@ pub(crate) struct Claimed {
     pub in_turn: Vec<String>,
     /// Queues in which somebody else did. Queues that are paused are in neither.
     pub out_of_turn: Vec<String>,
+    /// Queues of the former with nothing behind what it looked at.
+    pub exhausted: Vec<String>,
 }
 
 /// So far ahead looks a claim that comes while another is at the head of the queue.
-const OUT_OF_TURN: i64 = 1000;
+const OUT_OF_TURN: i64 = 2000;
 
 pub(crate) async fn claim(
     executor: impl PgExecutor<'_>,
@@ -130,5 +132,6 @@ pub(crate) async fn claim(
         last_seq: about.last_seq.unwrap_or_default(),
         in_turn: about.in_turn.unwrap_or_default(),
         out_of_turn: about.out_of_turn.unwrap_or_default(),
+        exhausted: about.exhausted.unwrap_or_default(),
     })
 }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use queue::inspect::{Filter, JobState, jobs, queues};
-use queue::{Cancelled, Pool, Push, Retried, WorkOptions, cancel, push, push_many, retry};
+use queue::{
+    Cancelled, Pool, Push, Retried, WorkOptions, cancel, push, push_bulk, push_many, retry,
+};
 use sqlx::Connection;
 use uuid::Uuid;
 
@@ -245,4 +247,27 @@ async fn notifications_arrive_unless_these_tests_are_to_do_without() {
     sqlx::query("SELECT pg_notify('call', '')").execute(&*theatre.db).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_millis(500), listener.recv()).await.is_ok();
     assert_eq!(heard, std::env::var_os("BEADLE_TEST_DEAF").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn workers_that_take_from_each_others_hands_leave_nothing_behind() {
+    const JOBS: usize = 12_000;
+    let theatre = Theatre::live().await;
+    let mut connection = theatre.db.acquire().await.unwrap();
+    let jobs = (0..JOBS).map(|_| Act::default());
+    push_bulk(&mut connection, jobs).await.unwrap();
+    drop(connection);
+    let fleet = || Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage);
+    let working: Vec<_> = (0..3).map(|_| fleet().start(one_pool(256))).collect();
+    // Long before the sweep, which would find what they left.
+    let limit = tokio::time::Instant::now() + Duration::from_secs(40);
+    let mut done = 0;
+    while done < JOBS {
+        assert!(tokio::time::Instant::now() < limit, "{done} jobs are done");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        done = theatre.stage.order().len();
+    }
+    for working in working {
+        working.stop().await.unwrap();
+    }
 }
