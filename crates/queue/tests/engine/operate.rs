@@ -249,25 +249,57 @@ async fn notifications_arrive_unless_these_tests_are_to_do_without() {
     assert_eq!(heard, std::env::var_os("BEADLE_TEST_DEAF").is_none());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn workers_that_take_from_each_others_hands_leave_nothing_behind() {
-    const JOBS: usize = 12_000;
+#[tokio::test]
+async fn what_others_take_under_the_hands_of_a_claim_hides_nothing_behind_it() {
+    const JOBS: i64 = 5000;
+    const TAKEN: i64 = 600;
     let theatre = Theatre::live().await;
     let mut connection = theatre.db.acquire().await.unwrap();
-    let jobs = (0..JOBS).map(|_| Act::default());
-    push_bulk(&mut connection, jobs).await.unwrap();
-    drop(connection);
-    let fleet = || Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage);
-    let working: Vec<_> = (0..3).map(|_| fleet().start(one_pool(256))).collect();
-    // Long before the sweep, which would find what they left.
-    let limit = tokio::time::Instant::now() + Duration::from_secs(40);
-    let mut done = 0;
-    while done < JOBS {
-        assert!(tokio::time::Instant::now() < limit, "{done} jobs are done");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        done = theatre.stage.order().len();
+    push_bulk(&mut connection, (0..JOBS).map(|_| Act::default())).await.unwrap();
+    // All that its first claims find is already being taken, by one after the other.
+    let mut other = take(&theatre, 0, TAKEN).await;
+    let working = theatre.fleet.start(one_pool(256));
+    for portion in 1..=3 {
+        claim_waits_for(&theatre, &mut other).await;
+        let next = take(&theatre, portion * TAKEN, (portion + 1) * TAKEN).await;
+        std::mem::replace(&mut other, next).commit().await.unwrap();
     }
-    for working in working {
-        working.stop().await.unwrap();
+    claim_waits_for(&theatre, &mut other).await;
+    other.commit().await.unwrap();
+    // Long before the sweep, which would find the rest.
+    let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+    while (theatre.stage.order().len() as i64) < JOBS - 4 * TAKEN {
+        assert!(tokio::time::Instant::now() < limit, "{} are done", theatre.stage.order().len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    working.stop().await.unwrap();
+}
+
+/// Takes jobs by their `seq`, and does not commit yet.
+async fn take(
+    theatre: &Theatre,
+    after: i64,
+    until: i64,
+) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut other = theatre.db.begin().await.unwrap();
+    sqlx::query("DELETE FROM queue.ready WHERE seq > $1 AND seq <= $2")
+        .bind(after)
+        .bind(until)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    other
+}
+
+async fn claim_waits_for(theatre: &Theatre, other: &mut sqlx::PgConnection) {
+    let number = sqlx::query_scalar::<_, String>("SELECT pg_current_xact_id()::text");
+    let number = number.fetch_one(other).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_locks
+        WHERE NOT granted AND locktype = 'transactionid' AND transactionid::text = $1";
+    let waits = || sqlx::query_scalar::<_, i64>(waits).bind(&number);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while waits().fetch_one(&*theatre.db).await.unwrap() == 0 {
+        assert!(tokio::time::Instant::now() < limit, "no claim waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
