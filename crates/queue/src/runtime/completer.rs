@@ -1,6 +1,7 @@
 //! Records how runs ended, a batch at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
@@ -23,30 +24,48 @@ const MAX_RETRY: Duration = Duration::from_secs(5);
 /// waits until that transaction has ended, and nobody else should wait with them.
 #[derive(Clone)]
 pub(crate) struct Ways {
-    own: mpsc::Sender<Ended>,
-    rest: mpsc::Sender<Ended>,
+    own: Way,
+    rest: Way,
+}
+
+#[derive(Clone)]
+struct Way {
+    ended: mpsc::Sender<Ended>,
+    awaited: Arc<AtomicBool>,
 }
 
 /// Where they lead.
 pub(crate) struct Outlets {
-    own: mpsc::Receiver<Ended>,
-    rest: mpsc::Receiver<Ended>,
+    own: Outlet,
+    rest: Outlet,
+}
+
+struct Outlet {
+    ended: mpsc::Receiver<Ended>,
+    /// A recorder waits for the next to come.
+    awaited: Arc<AtomicBool>,
 }
 
 pub(crate) fn ways(capacity: usize) -> (Ways, Outlets) {
-    let (own, own_out) = mpsc::channel(capacity);
-    let (rest, rest_out) = mpsc::channel(capacity);
+    let way = || {
+        let (ended, out) = mpsc::channel(capacity);
+        let awaited = Arc::<AtomicBool>::default();
+        (Way { ended, awaited: awaited.clone() }, Outlet { ended: out, awaited })
+    };
+    let ((own, own_out), (rest, rest_out)) = (way(), way());
     (Ways { own, rest }, Outlets { own: own_out, rest: rest_out })
 }
 
 impl Ways {
-    pub async fn send(&self, ended: Ended) {
+    /// Answers whether a recorder waited for it, and so has just been woken.
+    pub async fn send(&self, ended: Ended) -> bool {
         let finished = ended.run.finished_in_transaction().is_some();
         let way = if finished { &self.own } else { &self.rest };
         // The other end outlives the shell, unless the worker is broken and its leases expire.
-        if way.send(ended).await.is_err() {
+        if way.ended.send(ended).await.is_err() {
             tracing::error!("an outcome could not be handed over");
         }
+        way.awaited.load(Ordering::Relaxed)
     }
 }
 
@@ -55,7 +74,7 @@ impl Outlets {
     pub async fn all(mut self) -> Vec<Ended> {
         let mut all = Vec::new();
         for outlet in [&mut self.own, &mut self.rest] {
-            while let Some(ended) = outlet.recv().await {
+            while let Some(ended) = outlet.ended.recv().await {
                 all.push(ended);
             }
         }
@@ -86,11 +105,7 @@ pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, limits: Limi
     }
 }
 
-async fn record_all(
-    shared: Arc<Shared>,
-    outlet: Arc<Mutex<mpsc::Receiver<Ended>>>,
-    limits: Limits,
-) {
+async fn record_all(shared: Arc<Shared>, outlet: Arc<Mutex<Outlet>>, limits: Limits) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One gathers while another's statement is under way.
@@ -108,17 +123,19 @@ async fn record_all(
 
 /// Waits for runs that have ended; finds none when there will be none.
 async fn gather(
-    outlet: &mut mpsc::Receiver<Ended>,
+    Outlet { ended, awaited }: &mut Outlet,
     batch: &mut Vec<Ended>,
     close: &CancellationToken,
 ) {
+    awaited.store(true, Ordering::Relaxed);
     tokio::select! {
-        _ = outlet.recv_many(batch, MAX_BATCH) => {}
+        _ = ended.recv_many(batch, MAX_BATCH) => {}
         () = close.cancelled() => {
-            outlet.close();
-            outlet.recv_many(batch, MAX_BATCH).await;
+            ended.close();
+            ended.recv_many(batch, MAX_BATCH).await;
         }
     }
+    awaited.store(false, Ordering::Relaxed);
 }
 
 /// Records a batch; when the database refuses a value in it, each run by itself.

@@ -112,27 +112,38 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The next job. Without one, the place has closed.
-    pub fn next(&mut self) -> Option<Work> {
+    /// Before the next job is taken: opens another place for those behind it, and asks for more. Answers
+    /// whether that has woken somebody.
+    pub fn announce(&mut self) -> bool {
         let length = self.line.pace.length(self.line.places);
         let mut state = self.line.state();
         if std::mem::take(&mut self.is_opening) {
             state.opening = false;
         }
-        let work = if state.closed { None } else { state.jobs.pop_front() };
-        if work.is_none() {
-            // Under the same lock that found nothing: whoever puts a job sees the place free.
-            self.is_open = false;
-            state.open -= 1;
-        }
-        let opens = state.opens(self.line.places);
-        let tells = work.is_none() || (!state.told && state.jobs.len() <= length / 2);
+        let behind = state.jobs.len().saturating_sub(1);
+        let opens = behind > 0 && state.opens(self.line.places);
+        let tells = !state.told && behind <= length / 2;
         state.told |= tells;
         drop(state);
         if opens {
             self.line.open();
         }
         if tells {
+            self.line.freed.notify_one();
+        }
+        opens || tells
+    }
+
+    /// The next job. Without one, the place has closed.
+    pub fn next(&mut self) -> Option<Work> {
+        let mut state = self.line.state();
+        let work = if state.closed { None } else { state.jobs.pop_front() };
+        if work.is_none() {
+            // Under the same lock that found nothing: whoever puts a job sees the place free.
+            self.is_open = false;
+            state.open -= 1;
+            state.told = true;
+            drop(state);
             self.line.freed.notify_one();
         }
         work

@@ -45,12 +45,23 @@ pub(crate) struct Work {
 }
 
 /// Runs what stands in the line until nothing does.
+///
+/// tokio runs whom a thread has woken last on that thread and nowhere else. So whoever was woken here
+/// goes first: behind a handler that blocks, nothing would be claimed or recorded.
 pub(super) async fn run_line(mut place: Place, ended: Ways) {
-    while let Some(work) = place.next() {
-        if let Some(end) = run(work).await {
-            place.note(end.ran);
-            ended.send(end).await;
+    let mut has_woken = false;
+    loop {
+        if place.announce() | has_woken {
+            tokio::task::yield_now().await;
         }
+        let Some(work) = place.next() else { return };
+        has_woken = match run(work).await {
+            Some(end) => {
+                place.note(end.ran);
+                ended.send(end).await
+            }
+            None => false,
+        };
     }
 }
 
