@@ -1,7 +1,6 @@
 //! Records how runs ended, a batch at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
@@ -24,48 +23,30 @@ const MAX_RETRY: Duration = Duration::from_secs(5);
 /// waits until that transaction has ended, and nobody else should wait with them.
 #[derive(Clone)]
 pub(crate) struct Ways {
-    own: Way,
-    rest: Way,
-}
-
-#[derive(Clone)]
-struct Way {
-    ended: mpsc::Sender<Ended>,
-    awaited: Arc<AtomicBool>,
+    own: mpsc::Sender<Ended>,
+    rest: mpsc::Sender<Ended>,
 }
 
 /// Where they lead.
 pub(crate) struct Outlets {
-    own: Outlet,
-    rest: Outlet,
-}
-
-struct Outlet {
-    ended: mpsc::Receiver<Ended>,
-    /// A recorder waits for the next to come.
-    awaited: Arc<AtomicBool>,
+    own: mpsc::Receiver<Ended>,
+    rest: mpsc::Receiver<Ended>,
 }
 
 pub(crate) fn ways(capacity: usize) -> (Ways, Outlets) {
-    let way = || {
-        let (ended, out) = mpsc::channel(capacity);
-        let awaited = Arc::<AtomicBool>::default();
-        (Way { ended, awaited: awaited.clone() }, Outlet { ended: out, awaited })
-    };
-    let ((own, own_out), (rest, rest_out)) = (way(), way());
+    let (own, own_out) = mpsc::channel(capacity);
+    let (rest, rest_out) = mpsc::channel(capacity);
     (Ways { own, rest }, Outlets { own: own_out, rest: rest_out })
 }
 
 impl Ways {
-    /// Answers whether a recorder waited for it, and so has just been woken.
-    pub async fn send(&self, ended: Ended) -> bool {
+    pub async fn send(&self, ended: Ended) {
         let finished = ended.run.finished_in_transaction().is_some();
         let way = if finished { &self.own } else { &self.rest };
         // The other end outlives the shell, unless the worker is broken and its leases expire.
-        if way.ended.send(ended).await.is_err() {
+        if way.send(ended).await.is_err() {
             tracing::error!("an outcome could not be handed over");
         }
-        way.awaited.load(Ordering::Relaxed)
     }
 }
 
@@ -74,7 +55,7 @@ impl Outlets {
     pub async fn all(mut self) -> Vec<Ended> {
         let mut all = Vec::new();
         for outlet in [&mut self.own, &mut self.rest] {
-            while let Some(ended) = outlet.ended.recv().await {
+            while let Some(ended) = outlet.recv().await {
                 all.push(ended);
             }
         }
@@ -105,7 +86,11 @@ pub(super) async fn complete(shared: Arc<Shared>, outlets: Outlets, limits: Limi
     }
 }
 
-async fn record_all(shared: Arc<Shared>, outlet: Arc<Mutex<Outlet>>, limits: Limits) {
+async fn record_all(
+    shared: Arc<Shared>,
+    outlet: Arc<Mutex<mpsc::Receiver<Ended>>>,
+    limits: Limits,
+) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One gathers while another's statement is under way.
@@ -123,19 +108,17 @@ async fn record_all(shared: Arc<Shared>, outlet: Arc<Mutex<Outlet>>, limits: Lim
 
 /// Waits for runs that have ended; finds none when there will be none.
 async fn gather(
-    Outlet { ended, awaited }: &mut Outlet,
+    outlet: &mut mpsc::Receiver<Ended>,
     batch: &mut Vec<Ended>,
     close: &CancellationToken,
 ) {
-    awaited.store(true, Ordering::Relaxed);
     tokio::select! {
-        _ = ended.recv_many(batch, MAX_BATCH) => {}
+        _ = outlet.recv_many(batch, MAX_BATCH) => {}
         () = close.cancelled() => {
-            ended.close();
-            ended.recv_many(batch, MAX_BATCH).await;
+            outlet.close();
+            outlet.recv_many(batch, MAX_BATCH).await;
         }
     }
-    awaited.store(false, Ordering::Relaxed);
 }
 
 /// Records a batch; when the database refuses a value in it, each run by itself.

@@ -46,22 +46,19 @@ pub(crate) struct Work {
 
 /// Runs what stands in the line until nothing does.
 ///
-/// tokio runs whom a thread has woken last on that thread and nowhere else. So whoever was woken here
-/// goes first: behind a handler that blocks, nothing would be claimed or recorded.
+/// tokio runs whom a thread has woken last on that thread and nowhere else. So the fetcher goes first if
+/// it was woken here: behind a handler that blocks, nothing would be claimed. For recorders that costs too
+/// much: woken for each outcome, they record small batches.
 pub(super) async fn run_line(mut place: Place, ended: Ways) {
-    let mut has_woken = false;
     loop {
-        if place.announce() | has_woken {
+        if place.announce() {
             tokio::task::yield_now().await;
         }
         let Some(work) = place.next() else { return };
-        has_woken = match run(work).await {
-            Some(end) => {
-                place.note(end.ran);
-                ended.send(end).await
-            }
-            None => false,
-        };
+        if let Some(end) = run(work).await {
+            place.note(end.ran);
+            ended.send(end).await;
+        }
     }
 }
 
