@@ -25,14 +25,14 @@ impl TransactionManager for PgTransactionManager {
             None => begin_ansi_transaction_sql(depth),
         };
 
-        let rollback = Rollback::new(conn);
-        rollback.conn.queue_simple_query(statement.as_str())?;
-        rollback.conn.wait_until_ready().await?;
-        if !rollback.conn.in_transaction() {
+        conn.queue_simple_query(statement.as_str())?;
+        // Before anything is awaited: the `Transaction` that calls this rolls back when it is dropped,
+        // and does so by the depth.
+        conn.inner.transaction_depth += 1;
+        conn.wait_until_ready().await?;
+        if !conn.in_transaction() {
             return Err(Error::BeginFailed);
         }
-        rollback.conn.inner.transaction_depth += 1;
-        rollback.defuse();
 
         Ok(())
     }
@@ -72,30 +72,5 @@ impl TransactionManager for PgTransactionManager {
 
     fn get_transaction_depth(conn: &<Self::Database as Database>::Connection) -> usize {
         conn.inner.transaction_depth
-    }
-}
-
-struct Rollback<'c> {
-    conn: &'c mut PgConnection,
-    defuse: bool,
-}
-
-impl Drop for Rollback<'_> {
-    fn drop(&mut self) {
-        if !self.defuse {
-            PgTransactionManager::start_rollback(self.conn)
-        }
-    }
-}
-
-impl<'c> Rollback<'c> {
-    fn new(conn: &'c mut PgConnection) -> Self {
-        Self {
-            conn,
-            defuse: false,
-        }
-    }
-    fn defuse(mut self) {
-        self.defuse = true;
     }
 }
