@@ -128,11 +128,24 @@ async fn build_tests(shell: &Shell, mut build: Command) -> anyhow::Result<Vec<Pa
 }
 
 /// Runs a command that prints like cargo's tests do: shown as it comes, and counted.
-async fn run_tests(shell: &Shell, mut command: Command, tally: &mut Tally) -> anyhow::Result<()> {
+async fn run_tests(shell: &Shell, command: Command, tally: &mut Tally) -> anyhow::Result<()> {
+    let show_and_count = |line: &[u8]| {
+        tally.read(&String::from_utf8_lossy(line));
+        std::io::stdout().write_all(line).context("print")
+    };
+    read_lines(shell, command, show_and_count).await
+}
+
+/// Runs a command and reads what it prints to the last line: where it fails, that says why.
+async fn read_lines(
+    shell: &Shell,
+    mut command: Command,
+    mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     command.stdout(Stdio::piped());
     let mut running = shell.spawn(command)?;
     let mut output = BufReader::new(running.stdout()?);
-    let count = async {
+    let reading = async {
         let mut line = Vec::new();
         while timeout(SILENCE_LIMIT, output.read_until(b'\n', &mut line))
             .await
@@ -140,13 +153,14 @@ async fn run_tests(shell: &Shell, mut command: Command, tally: &mut Tally) -> an
             .context("read what the tests print")?
             > 0
         {
-            std::io::stdout().write_all(&line).context("print")?;
-            tally.read(&String::from_utf8_lossy(&line));
+            read(&line)?;
             line.clear();
         }
         anyhow::Ok(())
     };
-    tokio::try_join!(running.wait(shell), count).map(|_| ())
+    let ending = async { anyhow::Ok(running.wait(shell).await) };
+    let (ended, ()) = tokio::try_join!(ending, reading)?;
+    ended
 }
 
 /// Runs the engine's tests again under a setting, but for those that cannot hold there.
@@ -228,5 +242,19 @@ mod tests {
 {"reason":"build-finished","success":true}"#;
         let programs = test_programs(messages, Path::new("/b/queue"));
         assert_eq!(programs, [PathBuf::from("/t/queue-1"), PathBuf::from("/t/crash-2")]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_read_to_its_end() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "(sleep 0.2; echo last words) & exit 3"]);
+        let mut lines = Vec::new();
+        let read = |line: &[u8]| {
+            lines.push(String::from_utf8_lossy(line).into_owned());
+            Ok(())
+        };
+        let result = read_lines(&Shell::new().unwrap(), command, read).await;
+        assert!(result.unwrap_err().is::<Failed>());
+        assert_eq!(lines, ["last words\n"]);
     }
 }
