@@ -51,7 +51,8 @@ pub struct Args {
     /// How long a worker's lease lasts; short, so that faults outlast it often
     #[arg(long, value_name = "N", default_value_t = 2)]
     lease_seconds: u64,
-    /// Kill workers and nothing else, to see how long their jobs take to run elsewhere
+    /// Kill workers and nothing else, none before the last one's jobs run elsewhere, to see how long
+    /// that takes
     #[arg(long)]
     kills_only: bool,
 }

@@ -77,6 +77,7 @@ struct Process {
 }
 
 impl Process {
+    /// None: it has ended since it was listed.
     fn read(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name stands in parentheses and may itself hold spaces and parentheses.

@@ -1,5 +1,6 @@
 //! Draws faults and commits them.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ const SORTS: [(Fault, u32); 7] = [
     (Fault::DelayPastLease, 2),
 ];
 
-const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 100..=1300;
+const PAUSES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(1300);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a sort that has not taken effect yet is tried beyond the limit.
 const OVERTIME: Duration = Duration::from_secs(30);
@@ -58,6 +59,8 @@ pub struct Faults<'a> {
     random: StdRng,
     /// Those that come, in the order in which they come up at first.
     sorts: Vec<Fault>,
+    /// Before each.
+    pauses: RangeInclusive<Duration>,
     restarts: u64,
 }
 
@@ -78,7 +81,10 @@ impl<'a> Faults<'a> {
         });
         sorts.shuffle(&mut random);
         let lease = Duration::from_secs(args.lease_seconds);
-        Self { server, crew, proxy, lease, random, sorts, restarts: 0 }
+        // Who takes over from the killed is to live, or its own end would be measured along.
+        let pauses =
+            if args.kills_only { lease.mul_f64(1.25)..=lease.mul_f64(1.75) } else { PAUSES };
+        Self { server, crew, proxy, lease, random, sorts, pauses, restarts: 0 }
     }
 
     /// Commits each sort once, and more until `over` says so or the limit is reached. Then
@@ -113,8 +119,7 @@ impl<'a> Faults<'a> {
     }
 
     async fn pause(&mut self) -> anyhow::Result<()> {
-        let pause = Duration::from_millis(self.random.random_range(PAUSE_MILLIS));
-        let until = Instant::now() + pause;
+        let until = Instant::now() + self.random.random_range(self.pauses.clone());
         while Instant::now() < until {
             self.crew.look_after()?;
             sleep(LOOK).await;
