@@ -1,6 +1,7 @@
 //! Logs, traces and metrics: what a process says about itself.
 
 mod export;
+mod fields;
 mod metrics;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerPro
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer,
+    filter::Targets,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry::{LookupSpan, Registry},
@@ -94,13 +96,14 @@ where
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(true)
+                .fmt_fields(fields::JsonObject)
                 .with_writer(writer),
         ),
     };
     Ok(Registry::default().with(traces).with(logs).with(filter))
 }
 
-fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
+fn filter<S: Subscriber>(directives: &str) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>> {
     let words: Vec<&str> = directives.split(',').map(str::trim).collect();
     for word in words.iter().filter(|word| !word.contains(['=', '['])) {
         // A lone word that is no level would count as a target, and silence everything else.
@@ -110,6 +113,10 @@ fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
              or one of error, warn, info, debug, trace, off"
         );
     }
-    EnvFilter::try_new(words.join(","))
-        .with_context(|| format!("`telemetry.log` is `{directives}`"))
+    let (directives, context) = (words.join(","), || format!("`telemetry.log` is `{directives}`"));
+    // One that knows fields of spans looks at every span each time that it is entered.
+    if directives.contains('[') {
+        return Ok(Box::new(EnvFilter::try_new(&directives).with_context(context)?));
+    }
+    Ok(Box::new(directives.parse::<Targets>().with_context(context)?))
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::database::{Database, Server};
 use super::job::DoNothing;
+use super::pace::Wake;
 use super::usage::Usage;
 use super::worker::Workers;
 use super::{HANDLERS, JOBS, PROCESSES, check, figures, patiently, raw, rounded};
@@ -40,7 +41,6 @@ const FILL_BATCH: usize = 1000;
 const MAX_CLAIM: usize = 2000;
 /// What the peers' harness uses, too.
 const RAW_CONNECTIONS: usize = 2;
-const POLL_MILLISECONDS: u64 = 1000;
 
 impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
@@ -68,7 +68,7 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     fill(&database, args.jobs, Duration::ZERO).await?;
     database.settle().await?;
     let mut workers =
-        Workers::ready(&database, args.processes, args.handlers, POLL_MILLISECONDS).await?;
+        Workers::ready(&database, args.processes, args.handlers, Wake::Notify).await?;
     let (before, cpu_before) = (Usage::now(&database.pool).await?, workers.cpu());
     let begun = now(&database).await?;
     workers.begin().await?;

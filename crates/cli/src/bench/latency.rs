@@ -21,12 +21,9 @@ pub struct Args {
     /// Jobs that the worker runs at a time
     #[arg(long, value_name = "N", default_value_t = 256)]
     handlers: usize,
-    /// Push without a notification, so that the worker has to look
+    /// Tell the worker nothing, as behind a pooler in transaction mode, so that it has to look
     #[arg(long)]
     no_notify: bool,
-    /// How often an idle worker looks
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    poll_milliseconds: u64,
 }
 
 impl Args {
@@ -41,14 +38,14 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     let database = server.database().await?;
     database.settle().await?;
     let mut connection = database.connect().await?;
-    let mut workers = Workers::ready(&database, 1, args.handlers, args.poll_milliseconds).await?;
+    let wake = if args.no_notify { Wake::Nobody } else { Wake::Notify };
+    let mut workers = Workers::ready(&database, 1, args.handlers, wake).await?;
     workers.begin().await?;
 
     // Connections, plans and caches are warm before it counts.
-    let warm = pace::push(&mut connection, args.rate, WARM_UP, Wake::Notify).await?;
+    let warm = pace::push(&mut connection, args.rate, WARM_UP, wake).await?;
     patiently("the warm-up", workers.until_started(warm)).await?;
     let before = workers.starts();
-    let wake = if args.no_notify { Wake::Nobody } else { Wake::Notify };
     let long = Duration::from_secs(args.seconds);
     let jobs = pace::push(&mut connection, args.rate, long, wake).await?;
     patiently("the last job's start", workers.until_started(warm + jobs)).await?;
@@ -61,7 +58,6 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     Ok(figures([
         ("jobs", jobs.into()),
         ("notify", (!args.no_notify).into()),
-        ("poll_ms", args.poll_milliseconds.into()),
         ("p50_ms", quantile(0.5)?),
         ("p99_ms", quantile(0.99)?),
         ("max_ms", quantile(1.0)?),

@@ -17,7 +17,7 @@ const MIN_TICK: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, PartialEq)]
 pub enum Wake {
     Notify,
-    /// Workers find the jobs by looking.
+    /// Workers find the jobs by looking, as behind a pooler.
     Nobody,
 }
 

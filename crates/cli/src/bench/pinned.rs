@@ -31,7 +31,6 @@ pub struct Args {
 const SLICE: Duration = Duration::from_secs(10);
 /// A claim from the side is timed this often, and takes one job at most.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
-const POLL_MILLISECONDS: u64 = 1000;
 
 impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
@@ -45,7 +44,7 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     let database = server.database().await?;
     database.settle().await?;
     let mut pusher = database.connect().await?;
-    let mut workers = Workers::ready(&database, 1, args.handlers, POLL_MILLISECONDS).await?;
+    let mut workers = Workers::ready(&database, 1, args.handlers, Wake::Notify).await?;
     workers.begin().await?;
 
     let half = Duration::from_secs(args.seconds).div_f64(2.0);

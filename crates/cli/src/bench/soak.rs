@@ -27,7 +27,6 @@ pub struct Args {
 
 /// The series has a row for each of these.
 const SLICE: Duration = Duration::from_secs(10);
-const POLL_MILLISECONDS: u64 = 1000;
 
 impl Args {
     pub fn check(&self) -> anyhow::Result<()> {
@@ -43,7 +42,7 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     database.settle().await?;
     let mut pusher = database.connect().await?;
     let mut workers =
-        Workers::ready(&database, args.processes, args.handlers, POLL_MILLISECONDS).await?;
+        Workers::ready(&database, args.processes, args.handlers, Wake::Notify).await?;
     let sizes_at_start = sizes(&database).await?;
     workers.begin().await?;
 

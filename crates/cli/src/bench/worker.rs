@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::database::Database;
 use super::histogram::Histogram;
 use super::job::{QUEUE, Starts, fleet};
+use super::pace::Wake;
 use super::{patiently, usage};
 
 #[derive(clap::Args)]
@@ -26,7 +27,7 @@ pub struct Args {
     #[arg(long)]
     handlers: usize,
     #[arg(long)]
-    poll_milliseconds: u64,
+    pooled: bool,
 }
 
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -39,8 +40,7 @@ pub async fn work(args: Args) -> anyhow::Result<()> {
     let starts = Starts::default();
     let fleet = fleet(pool, starts.clone());
     let pools = vec![Pool { queue: QUEUE.to_owned(), concurrency: args.handlers }];
-    let poll = Duration::from_millis(args.poll_milliseconds);
-    let options = WorkOptions { poll, ..WorkOptions::new(pools) };
+    let options = WorkOptions { pooled: args.pooled, ..WorkOptions::new(pools) };
 
     report(&Histogram::default())?;
     ensure!(std::io::stdin().read_line(&mut String::new())? > 0, "nobody said when to start");
@@ -95,14 +95,14 @@ impl Workers {
         database: &Database,
         processes: usize,
         handlers: usize,
-        poll_milliseconds: u64,
+        wake: Wake,
     ) -> anyhow::Result<Self> {
         let starts = Arc::<Mutex<Histogram>>::default();
         let mut children = Vec::new();
         for _ in 0..processes {
             let mut child = Command::new(std::env::current_exe()?)
                 .args(["bench", "worker", "--handlers", &handlers.to_string()])
-                .args(["--poll-milliseconds", &poll_milliseconds.to_string()])
+                .args((wake == Wake::Nobody).then_some("--pooled"))
                 .env("DATABASE_URL", database.url())
                 .env_remove("BEADLE__DATABASE__URL")
                 .stdin(Stdio::piped())

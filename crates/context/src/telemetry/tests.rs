@@ -56,6 +56,46 @@ fn json_lines_carry_their_spans() {
 }
 
 #[test]
+fn fields_of_spans_are_json_whatever_they_hold() {
+    let json = settings("info", LogFormat::Json);
+    let line = logged(&json, false, || {
+        let span = tracing::info_span!(
+            "job.run",
+            text = "a \"quoted\"\nline",
+            shown = %"é\u{1}",
+            debugged = ?["a"],
+            r#type = "raw",
+            whole = -3,
+            real = 0.5,
+            truth = true,
+            late = tracing::field::Empty,
+        );
+        span.record("late", 7);
+        span.in_scope(|| tracing::info!("done"));
+    });
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let expected = serde_json::json!({
+        "name": "job.run", "text": "a \"quoted\"\nline", "shown": "é\u{1}", "debugged": "[\"a\"]", "type": "raw",
+        "whole": -3, "real": 0.5, "truth": true, "late": 7,
+    });
+    assert_eq!(line["spans"][0], expected);
+}
+
+#[test]
+fn fields_that_come_late_may_be_the_first_and_may_come_again() {
+    let line = logged(&settings("info", LogFormat::Json), false, || {
+        let span = tracing::info_span!("upload", bytes = tracing::field::Empty);
+        span.record("bytes", 1).record("bytes", 2);
+        span.in_scope(|| tracing::info_span!("empty").in_scope(|| tracing::info!("done")));
+    });
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        line["spans"],
+        serde_json::json!([{ "name": "upload", "bytes": 2 }, { "name": "empty" }])
+    );
+}
+
+#[test]
 fn people_get_colours_on_a_terminal_only() {
     let say = || tracing::info!("hello");
     let on_terminal = logged(&settings("info", LogFormat::Auto), true, say);
@@ -77,8 +117,18 @@ fn the_filter_decides_what_is_logged() {
 }
 
 #[test]
+fn a_filter_may_ask_for_fields_of_spans() {
+    let say = || {
+        tracing::info_span!("run", kind = "x").in_scope(|| tracing::debug!("of x"));
+        tracing::info_span!("run", kind = "y").in_scope(|| tracing::debug!("of y"));
+    };
+    let lines = logged(&settings("info,[run{kind=x}]=debug", LogFormat::Pretty), false, say);
+    assert!(lines.contains("of x") && !lines.contains("of y"), "{lines}");
+}
+
+#[test]
 fn a_filter_that_would_silence_everything_by_mistake_is_refused() {
-    let refusal = |text: &str| format!("{:#}", filter(text).unwrap_err());
+    let refusal = |text: &str| format!("{:#}", filter::<Registry>(text).err().expect("a refusal"));
     assert_eq!(
         refusal("inof"),
         "`telemetry.log`: `inof` is not a level; write `target=level`, \
@@ -87,7 +137,7 @@ fn a_filter_that_would_silence_everything_by_mistake_is_refused() {
     assert!(refusal("").starts_with("`telemetry.log`: `` is not a level"));
     assert!(refusal("info,queue=loud").starts_with("`telemetry.log` is `info,queue=loud`: "));
     for right in ["warn", "warn, queue=debug", "warn,[run{kind=\"x\"}]=trace"] {
-        assert!(filter(right).is_ok(), "{right}");
+        assert!(filter::<Registry>(right).is_ok(), "{right}");
     }
 }
 
