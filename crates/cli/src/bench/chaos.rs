@@ -26,9 +26,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use self::crew::Crew;
+use self::crew::{Crew, HANDLERS};
 use self::faults::Faults;
 use self::history::{History, Progress};
+use self::jobs::Mix;
 use self::proxy::Proxy;
 use self::pusher::{Pushed, Pushing, push};
 use super::database::{Database, Server};
@@ -63,6 +64,7 @@ const COUNTERS: [&str; 4] = ["lost", "stale_accepted", "double_leases", "effects
 /// Jobs are pushed at this rate, and over this long at least: faults need something to hit.
 const PUSHES_PER_SECOND: usize = 1000;
 const MIN_PUSHING: Duration = Duration::from_secs(8);
+const MAX_OPEN: usize = 400;
 /// Counting open jobs costs; so does a fault too many, but less.
 const LOOK: Duration = Duration::from_secs(1);
 /// Without faults, a queue that stands still for so long will not move again.
@@ -120,12 +122,19 @@ async fn run(
     let url = through.to_url_lossy().to_string();
     let mut crew = Crew::start(url, directory, args.processes, args.lease_seconds)?;
     let acknowledged = directory.join("acknowledged");
+    // Of the lingering ones three quarters of the handlers are busy: whoever takes over has room.
+    let (mix, max_open) = match args.kills_only {
+        true => (Mix::Lingering, args.processes * HANDLERS * 3 / 4),
+        false => (Mix::OfAll, MAX_OPEN),
+    };
     let pushing = AbortOnDropHandle::new(tokio::spawn(push(Pushing {
         options: through,
         around: database.pool.clone(),
         jobs: args.jobs,
         over: Duration::from_secs((args.jobs / PUSHES_PER_SECOND) as u64).max(MIN_PUSHING),
         seed,
+        mix,
+        max_open,
         acknowledged: acknowledged.clone(),
     })));
 

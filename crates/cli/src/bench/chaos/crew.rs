@@ -16,7 +16,7 @@ use super::jobs::{Desk, QUEUE, fleet};
 use super::journal::{self, Journal, Kill};
 use crate::bench::{patiently, worker};
 
-const HANDLERS: usize = 32;
+pub const HANDLERS: usize = 32;
 /// A lease lasts so many looks for what has expired, as by default.
 const LOOKS: u32 = 10;
 

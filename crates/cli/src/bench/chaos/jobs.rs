@@ -1,5 +1,6 @@
 //! What workers do under faults: nothing, a little, the wrong thing at first, or leave an effect.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -87,20 +88,42 @@ async fn leave_effect(_: LeaveEffect, desk: Desk, run: Run) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
+/// Which jobs come.
+#[derive(Clone, Copy)]
+pub enum Mix {
+    OfAll,
+    /// Such as take a moment: whoever is killed has its hands full.
+    Lingering,
+}
+
 /// Draws jobs, always the same ones for the same seed.
-pub struct Draw(StdRng);
+pub struct Draw {
+    random: StdRng,
+    mix: Mix,
+}
 
 impl Draw {
-    pub fn seeded(seed: u32) -> Self {
-        Self(StdRng::seed_from_u64(u64::from(seed)))
+    pub fn seeded(seed: u32, mix: Mix) -> Self {
+        Self { random: StdRng::seed_from_u64(u64::from(seed)), mix }
     }
 
-    /// The next job. Of a hundred, so many are of each sort.
     pub fn next(&mut self) -> Push {
-        let ahead = Duration::from_millis(self.0.random_range(100..=3000));
-        match self.0.random_range(0..100) {
+        match self.mix {
+            Mix::OfAll => self.next_of_all(),
+            Mix::Lingering => self.lingering(100..=500),
+        }
+    }
+
+    fn lingering(&mut self, millis: RangeInclusive<u64>) -> Push {
+        Push::of(Errand::Linger { millis: self.random.random_range(millis) })
+    }
+
+    /// Of a hundred, so many are of each sort.
+    fn next_of_all(&mut self) -> Push {
+        let ahead = Duration::from_millis(self.random.random_range(100..=3000));
+        match self.random.random_range(0..100) {
             0..30 => Push::of(Errand::Nothing),
-            30..55 => Push::of(Errand::Linger { millis: self.0.random_range(1..=50) }),
+            30..55 => self.lingering(1..=50),
             55..80 => Push::of(LeaveEffect {}),
             80..85 => Push::of(Errand::FailFirst),
             85..90 => Push::of(Errand::PanicFirst),

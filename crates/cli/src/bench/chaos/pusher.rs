@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::Instant;
 
 use super::history;
-use super::jobs::Draw;
+use super::jobs::{Draw, Mix};
 
 /// How a pushing fared.
 pub struct Pushed {
@@ -29,6 +29,9 @@ pub struct Pushing {
     /// Spread over this long, unless faults make it longer.
     pub over: Duration,
     pub seed: u32,
+    pub mix: Mix,
+    /// Behind a longer queue, the time to recovery would be that of waiting in line.
+    pub max_open: usize,
     /// The file for the ids of acknowledged jobs, a line each.
     pub acknowledged: PathBuf,
 }
@@ -37,8 +40,6 @@ const TICK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(200);
 /// One push has no more jobs, however far behind it is.
 const MAX_BATCH: usize = 200;
-/// Behind a longer queue, the time to recovery would be that of waiting in line.
-const MAX_OPEN: usize = 400;
 const CONNECTIONS: u32 = 2;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Faults are shorter than this; who gets no answer for so long is not told by chance.
@@ -53,10 +54,10 @@ pub async fn push(pushing: Pushing) -> anyhow::Result<Pushed> {
         .connect_lazy_with(pushing.options);
     let file = OpenOptions::new().append(true).create(true).open(&pushing.acknowledged);
     let mut file = file.context("open the list of acknowledged jobs")?;
-    let mut draw = Draw::seeded(pushing.seed);
+    let mut draw = Draw::seeded(pushing.seed, pushing.mix);
     let begun = Instant::now();
     let (mut acknowledged, mut unanswered, mut answered_at) = (0, 0, begun);
-    let (mut room, mut looked_at) = (MAX_OPEN, begun);
+    let (mut room, mut looked_at) = (pushing.max_open, begun);
     while acknowledged < pushing.jobs {
         tokio::time::sleep(TICK).await;
         let share = begun.elapsed().div_duration_f64(pushing.over).min(1.0);
@@ -64,7 +65,7 @@ pub async fn push(pushing: Pushing) -> anyhow::Result<Pushed> {
         if looked_at.elapsed() > LOOK {
             // Without an answer, nobody knows whether there is room.
             let open = history::about_open(&pushing.around).await.unwrap_or(i64::MAX);
-            room = MAX_OPEN.saturating_sub(usize::try_from(open).unwrap_or(0));
+            room = pushing.max_open.saturating_sub(usize::try_from(open).unwrap_or(0));
             looked_at = Instant::now();
         }
         let count = due.saturating_sub(acknowledged).min(MAX_BATCH).min(room);
