@@ -73,7 +73,7 @@ pub struct Check {
 )]
 pub async fn ready(cx: Data<Context>, parts: Data<Parts>) -> HttpResponse {
     let (database, migrations) = tokio::join!(database(&cx), migrations(&cx));
-    let worker = parts.heartbeat.as_ref().map(|heartbeat| worker(heartbeat.age()));
+    let worker = parts.heartbeat.as_ref().map(|heartbeat| worker(heartbeat.overdue()));
     let checks = Checks { database, migrations, worker };
     let ready = checks.database.ok
         && checks.migrations.ok
@@ -84,8 +84,8 @@ pub async fn ready(cx: Data<Context>, parts: Data<Parts>) -> HttpResponse {
 
 /// Whoever asks gives up soon, so a check does too.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A worker loop goes round at least every five seconds, busy or not.
-const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
+/// So late is no worker loop that goes round, however busy it is.
+const OVERDUE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Check {
     const OK: Self = Self { ok: true, problem: None };
@@ -120,11 +120,11 @@ async fn migrations(cx: &Context) -> Check {
     }
 }
 
-fn worker(age: Duration) -> Check {
-    if age < HEARTBEAT_LIMIT {
+fn worker(overdue: Duration) -> Check {
+    if overdue < OVERDUE_LIMIT {
         return Check::OK;
     }
-    Check::failed(format!("the worker loop last went round {} s ago", age.as_secs()))
+    Check::failed(format!("the worker loop has been due for {} s", overdue.as_secs()))
 }
 
 /// The cause may name hosts and users, so it goes to the log and not to the caller.
@@ -141,6 +141,6 @@ mod tests {
         assert!(worker(Duration::from_secs(9)).ok);
         let check = worker(Duration::from_secs(14));
         assert!(!check.ok);
-        assert_eq!(check.problem.as_deref(), Some("the worker loop last went round 14 s ago"));
+        assert_eq!(check.problem.as_deref(), Some("the worker loop has been due for 14 s"));
     }
 }

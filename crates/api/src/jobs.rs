@@ -99,7 +99,7 @@ pub struct Job {
     /// Finds the request that pushed it in logs and traces.
     #[schema(required)]
     trace_id: Option<String>,
-    /// Attempts that have ended, oldest first.
+    /// Attempts that have ended and decisions of operators, oldest first; the latest 200.
     runs: Vec<Run>,
 }
 

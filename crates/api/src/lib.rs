@@ -40,12 +40,16 @@ pub fn start(cx: Context, parts: Parts, listener: TcpListener) -> io::Result<Ser
     let http = cx.settings.http.clone();
     // A connection lives on the runtime that opened it. The server's threads have their own
     // runtimes and end before the workers do, so they may not share a pool with them.
-    // What a request that was given up asked of the database ends there too.
-    let limit = format!("SET statement_timeout = '{}s'", http.request_timeout_seconds);
-    let pool = cx.pool.options().clone().after_connect(move |connection, _| {
-        let limit = AssertSqlSafe(limit.clone());
-        Box::pin(async move { connection.execute(limit).await.map(drop) })
-    });
+    let mut pool = cx.pool.options().clone();
+    // What a request that was given up asked of the database ends there too. A pooler would lend the
+    // limit on to others.
+    if !cx.settings.database.pooled {
+        let limit = format!("SET statement_timeout = '{}s'", http.request_timeout_seconds);
+        pool = pool.after_connect(move |connection, _| {
+            let limit = AssertSqlSafe(limit.clone());
+            Box::pin(async move { connection.execute(limit).await.map(drop) })
+        });
+    }
     let pool = pool.connect_lazy_with((*cx.pool.connect_options()).clone());
     let (cx, parts) = (Data::new(Context { pool, ..cx }), Data::new(parts));
     let server = HttpServer::new(move || {

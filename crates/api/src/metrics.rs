@@ -66,7 +66,7 @@ const GAUGES: [Gauge; 6] = [
     ("beadle_queue_ready", "Jobs that may start now.", |queue| queue.ready as f64),
     ("beadle_queue_scheduled", "Jobs that may start later.", |queue| queue.scheduled as f64),
     ("beadle_queue_running", "Jobs that run.", |queue| queue.running as f64),
-    ("beadle_queue_dead", "Jobs whose attempts are used up.", |queue| queue.dead as f64),
+    ("beadle_queue_dead", "Jobs that have died.", |queue| queue.dead as f64),
     (
         "beadle_queue_oldest_ready_seconds",
         "For how long the next job has been ready; 0 when there is none.",

@@ -53,7 +53,7 @@ enum Command {
     /// Push, list, show, retry or cancel jobs; see and redrive dead ones
     #[command(subcommand)]
     Jobs(jobs::Command),
-    /// Show how much each queue holds; pause or resume one
+    /// Show how much each queue holds; pause or resume one, or say how long it is kept
     Queues(queues::Args),
     /// List, show, edit, reset, pause, resume or run schedules
     #[command(subcommand)]

@@ -12,7 +12,7 @@ const HTTP_WORKERS: RangeInclusive<usize> = 1..=64;
 const HTTP_SHUTDOWN_SECONDS: RangeInclusive<u64> = 1..=300;
 /// A lease is renewed several times before it ends; below two seconds, a pause would lose it.
 const LEASE_SECONDS: RangeInclusive<u64> = 2..=3_600;
-/// A worker that has not gone round for ten seconds is not ready.
+/// A job that is due waits for the next look.
 const POLL_MILLISECONDS: RangeInclusive<u64> = 50..=5_000;
 const WORK_SHUTDOWN_SECONDS: RangeInclusive<u64> = 1..=3_600;
 const RETENTION_DAYS: RangeInclusive<u32> = 1..=3_650;

@@ -34,7 +34,7 @@ pub(super) async fn fetch(
     let mut flag = Flag::new((*shared.pool.connect_options()).clone());
     let mut failures: u32 = 0;
     while !stop.is_cancelled() {
-        shared.heartbeat.beat();
+        shared.heartbeat.due_in(Duration::ZERO);
         let wait = match round(&shared, &handlers, &mut lanes, &mut flag).await {
             Ok(wait) => {
                 failures = 0;
@@ -51,6 +51,7 @@ pub(super) async fn fetch(
         if wait.is_zero() {
             continue;
         }
+        shared.heartbeat.due_in(wait);
         tokio::select! {
             () = stop.cancelled() => {}
             () = shared.wake.notified(), if failures == 0 => lanes.refill(),

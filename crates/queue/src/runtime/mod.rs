@@ -81,25 +81,28 @@ impl WorkOptions {
     }
 }
 
-/// Says when a worker last went round; cheap to clone.
+/// Says whether a worker goes round; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     start: Instant,
-    beat_millis: Arc<AtomicU64>,
+    /// When it wants to go round next, at the latest.
+    due_millis: Arc<AtomicU64>,
 }
 
 impl Heartbeat {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), beat_millis: Arc::default() }
+        Self { start: Instant::now(), due_millis: Arc::default() }
     }
 
-    pub fn age(&self) -> Duration {
-        let beat = Duration::from_millis(self.beat_millis.load(Ordering::Relaxed));
-        self.start.elapsed().saturating_sub(beat)
+    /// For how long it has been due to go round.
+    pub fn overdue(&self) -> Duration {
+        let due = Duration::from_millis(self.due_millis.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(due)
     }
 
-    pub(crate) fn beat(&self) {
-        self.beat_millis.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+    pub(crate) fn due_in(&self, wait: Duration) {
+        let due = (self.start.elapsed() + wait).as_millis() as u64;
+        self.due_millis.store(due, Ordering::Relaxed);
     }
 }
 
@@ -153,7 +156,7 @@ impl Working {
     pub(crate) fn start(shared: Shared, handlers: Handlers) -> Self {
         let stop = CancellationToken::new();
         let heartbeat = shared.heartbeat.clone();
-        heartbeat.beat();
+        heartbeat.due_in(Duration::ZERO);
         let task = tokio::spawn(work(Arc::new(shared), handlers, stop.clone()));
         Self { stop, heartbeat, task: AbortOnDropHandle::new(task) }
     }
@@ -283,4 +286,20 @@ where
 fn ended(part: &'static str, end: Result<(), JoinError>) -> Broken {
     let reason = end.err().map_or_else(|| "without a reason".into(), |error| error.to_string());
     Broken { part, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_waits_for_its_time_is_not_overdue() {
+        let start = Instant::now() - Duration::from_secs(60);
+        let heartbeat = Heartbeat { start, due_millis: Arc::default() };
+        assert!(heartbeat.overdue() >= Duration::from_secs(60));
+        heartbeat.due_in(Duration::from_secs(10));
+        assert_eq!(heartbeat.overdue(), Duration::ZERO);
+        heartbeat.due_in(Duration::ZERO);
+        assert!(heartbeat.overdue() < Duration::from_secs(60));
+    }
 }
