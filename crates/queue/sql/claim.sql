@@ -6,7 +6,9 @@
 --
 -- Whoever gets the turn of a queue deletes without locking first: half the writing. Whoever does
 -- not looks further up ($10) and passes over what is locked. DELETE decides who has a job, either way.
--- A sweep ($11) walks over dead rows, and does not take the turn from others meanwhile.
+-- A sweep ($11) walks over dead rows, and does not take the turn from others meanwhile; nor does a
+-- claim that goes around rows under an open transaction. Whoever has the turn waits for such a
+-- transaction, but not for long.
 --
 -- A claim that takes something has a transaction number, and any other gets one where the marks need
 -- it ($12): whatever had a seq before has a lower one. The snapshot does not tell: transactions under
@@ -15,6 +17,7 @@ WITH wanted AS MATERIALIZED (
     SELECT queue, free, NOT $11 AND pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
     FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
     WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND q.paused)
+        AND set_config('lock_timeout', '1s', true) IS NOT NULL
 ),
 stretches AS MATERIALIZED (
     SELECT * FROM unnest($6::text[], $7::smallint[], $8::bigint[], $9::smallint[])

@@ -1,13 +1,15 @@
 //! Days of jobs and runs: made ahead, dropped when their time is over.
 
+mod jobs;
 mod queues;
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgQueryResult;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
 
+use self::jobs::Place;
 use self::queues::Horizons;
 use crate::{Clock, Error};
 
@@ -24,8 +26,9 @@ pub struct Dropped {
 const DAYS_AHEAD: i32 = 7;
 /// Rows deleted in one statement.
 const MAX_DELETE: i64 = 10_000;
-/// A drop waits this long for pushes and claims to let it in, and they wait behind it.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+/// A drop waits this long for pushes and claims to let it in, and they wait behind it. Shorter than the
+/// second after which Postgres looks for deadlocks, so that whoever met it need not be the one to give up.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '900ms'";
 
 /// Makes the days that are missing, each in a transaction of its own; answers how many.
 pub async fn make_days(pool: &PgPool, clock: &Clock) -> Result<usize, Error> {
@@ -68,30 +71,31 @@ pub async fn drop_older(
     let Horizons { longest, shortest, .. } = horizons;
     let mut dropped = Dropped::default();
     for day in days(pool, "runs", shortest).await? {
-        let mut is_over = day.end <= longest && !has_run_since(pool, &day, longest).await?;
+        let mut horizon = longest;
+        let mut is_over = day.end <= longest && !has_run_since(pool, &day, horizon).await?;
         if !is_over && !horizons.are_one() {
             dropped.rows += queues::delete_runs(pool, &day, &horizons).await?;
-            is_over = !has_run_since(pool, &day, DateTime::UNIX_EPOCH).await?;
+            horizon = DateTime::UNIX_EPOCH;
+            is_over = !has_run_since(pool, &day, horizon).await?;
         }
-        if is_over {
-            drop_day(pool, &day).await?;
+        if is_over && drop_day(pool, &day, Unless::RunSince(horizon)).await? {
             dropped.days_of_runs += 1;
         }
     }
     dropped.rows += delete_runs(pool, longest).await?;
     for day in days(pool, "jobs", shortest).await? {
         if !is_referred_to(pool, &day).await? {
-            drop_day(pool, &day).await?;
-            dropped.days_of_jobs += 1;
+            let is_gone = drop_day(pool, &day, Unless::ReferredTo).await?;
+            dropped.days_of_jobs += usize::from(is_gone);
         } else if !horizons.are_one() {
-            dropped.rows += queues::delete_jobs(pool, &day).await?;
+            dropped.rows += jobs::delete(pool, Place::Day(&day)).await?;
         }
     }
-    dropped.rows += delete_jobs(pool, longest).await?;
+    dropped.rows += jobs::delete(pool, Place::NoDay(longest)).await?;
     dropped.rows += delete_ticks(pool, horizons.general).await?;
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
-    dropped.rows += delete_orphans(pool).await?;
+    dropped.rows += delete_orphans(pool, shortest).await?;
     dropped.rows += delete_notes(pool, shortest).await?;
     Ok(dropped)
 }
@@ -131,16 +135,40 @@ async fn days(pool: &PgPool, parent: &str, horizon: DateTime<Utc>) -> sqlx::Resu
     Ok(days.filter(|day| day.end <= horizon).collect())
 }
 
-async fn drop_day(pool: &PgPool, day: &Day) -> sqlx::Result<()> {
+/// What keeps a day.
+enum Unless {
+    RunSince(DateTime<Utc>),
+    ReferredTo,
+}
+
+/// Drops a day that nobody wants any more, and asks once more when nobody can write to it: an operator may
+/// just have tried one of its jobs again. Answers whether it is gone.
+async fn drop_day(pool: &PgPool, day: &Day, unless: Unless) -> sqlx::Result<bool> {
     let mut tx = pool.begin().await?;
     sqlx::query(LOCK_TIMEOUT).execute(&mut *tx).await?;
-    let statement = format!("DROP TABLE queue.\"{}\"", day.table);
-    sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await?;
-    tx.commit().await
+    // Against writers and those who lock rows, not against readers.
+    let lock = format!("LOCK TABLE queue.\"{}\" IN EXCLUSIVE MODE", day.table);
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+    let is_wanted = match unless {
+        Unless::RunSince(horizon) => has_run_since(&mut *tx, day, horizon).await?,
+        Unless::ReferredTo => is_referred_to(&mut *tx, day).await?,
+    };
+    if is_wanted {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let drop = format!("DROP TABLE queue.\"{}\"", day.table);
+    sqlx::query(AssertSqlSafe(drop)).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// History lies with the day of its job, and a job may run long after it was pushed.
-async fn has_run_since(pool: &PgPool, day: &Day, horizon: DateTime<Utc>) -> sqlx::Result<bool> {
+async fn has_run_since(
+    executor: impl PgExecutor<'_>,
+    day: &Day,
+    horizon: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- queue.has_run_since
         SELECT EXISTS (
@@ -151,11 +179,11 @@ async fn has_run_since(pool: &PgPool, day: &Day, horizon: DateTime<Utc>) -> sqlx
         day.end,
         horizon,
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await
 }
 
-async fn is_referred_to(pool: &PgPool, day: &Day) -> sqlx::Result<bool> {
+async fn is_referred_to(executor: impl PgExecutor<'_>, day: &Day) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- queue.is_referred_to
         WITH day AS (
@@ -170,7 +198,7 @@ async fn is_referred_to(pool: &PgPool, day: &Day) -> sqlx::Result<bool> {
         day.start,
         day.end,
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await
 }
 
@@ -205,38 +233,18 @@ async fn delete_runs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64>
     .await
 }
 
-async fn delete_jobs(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+async fn delete_ticks(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
     in_batches(|| {
         sqlx::query!(
-            "-- queue.delete_jobs
-            DELETE FROM queue.jobs_default
-            WHERE ctid = ANY (ARRAY(
-                SELECT j.ctid
-                FROM queue.jobs_default j
-                WHERE j.id < queue.first_id_at($1)
-                    AND NOT EXISTS (SELECT FROM queue.runs WHERE job = j.id)
-                    AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = j.id)
-                    AND NOT EXISTS (SELECT FROM queue.ready WHERE job = j.id)
-                    AND NOT EXISTS (SELECT FROM queue.leases WHERE j.id = ANY (jobs))
-                LIMIT $2
-            ))",
+            "-- queue.delete_ticks
+            DELETE FROM queue.ticks
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM queue.ticks WHERE tick_at < $1 LIMIT $2))",
             horizon,
             MAX_DELETE,
         )
         .execute(pool)
     })
     .await
-}
-
-async fn delete_ticks(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
-    let deleted = sqlx::query!(
-        "-- queue.delete_ticks
-        DELETE FROM queue.ticks WHERE tick_at < $1",
-        horizon
-    )
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
 }
 
 /// Requests whose job ended before its worker heard of them.
@@ -253,36 +261,60 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
     Ok(deleted.rows_affected())
 }
 
-/// Dead letters and outputs of jobs that were dropped.
-async fn delete_orphans(pool: &PgPool) -> sqlx::Result<u64> {
-    let letters = sqlx::query!(
-        "-- queue.delete_dead_letters
-        DELETE FROM queue.dead_letters d WHERE NOT EXISTS (SELECT FROM queue.jobs WHERE id = d.job)"
-    )
-    .execute(pool)
-    .await?;
-    let outputs = sqlx::query!(
-        "-- queue.delete_outputs
-        DELETE FROM queue.outputs o WHERE NOT EXISTS (SELECT FROM queue.jobs WHERE id = o.job)"
-    )
-    .execute(pool)
-    .await?;
-    Ok(letters.rows_affected() + outputs.rows_affected())
+/// Dead letters and outputs of jobs that were dropped. Ids tell the time: younger jobs are not looked at.
+async fn delete_orphans(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    let letters = in_batches(|| {
+        sqlx::query!(
+            "-- queue.delete_dead_letters
+            DELETE FROM queue.dead_letters
+            WHERE job = ANY (ARRAY(
+                SELECT d.job FROM queue.dead_letters d
+                WHERE d.job < queue.first_id_at($1)
+                    AND NOT EXISTS (SELECT FROM queue.jobs WHERE id = d.job)
+                LIMIT $2
+            ))",
+            horizon,
+            MAX_DELETE,
+        )
+        .execute(pool)
+    });
+    let outputs = in_batches(|| {
+        sqlx::query!(
+            "-- queue.delete_outputs
+            DELETE FROM queue.outputs
+            WHERE job = ANY (ARRAY(
+                SELECT o.job FROM queue.outputs o
+                WHERE o.job < queue.first_id_at($1)
+                    AND NOT EXISTS (SELECT FROM queue.jobs WHERE id = o.job)
+                LIMIT $2
+            ))",
+            horizon,
+            MAX_DELETE,
+        )
+        .execute(pool)
+    });
+    Ok(letters.await? + outputs.await?)
 }
 
 /// Keys whose time is over, or whose job was dropped.
 async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
-    let deleted = sqlx::query!(
-        "-- queue.delete_keys
-        DELETE FROM queue.unique_keys k
-        WHERE until <= now() OR NOT EXISTS (SELECT FROM queue.jobs WHERE id = k.job)"
-    )
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
+    in_batches(|| {
+        sqlx::query!(
+            "-- queue.delete_keys
+            DELETE FROM queue.unique_keys
+            WHERE ctid = ANY (ARRAY(
+                SELECT k.ctid FROM queue.unique_keys k
+                WHERE k.until <= now() OR NOT EXISTS (SELECT FROM queue.jobs WHERE id = k.job)
+                LIMIT $1
+            ))",
+            MAX_DELETE,
+        )
+        .execute(pool)
+    })
+    .await
 }
 
-/// What runs of dropped jobs said. Ids tell the time: younger jobs are not looked at.
+/// What runs of dropped jobs said, likewise.
 async fn delete_notes(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
     const TABLES: [&str; 4] = ["steps", "progress", "logs", "costs"];
     let mut rows = 0;

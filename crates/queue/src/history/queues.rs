@@ -71,12 +71,3 @@ pub(super) async fn delete_runs(
     })
     .await
 }
-
-/// Deletes jobs of a day that nothing refers to any more.
-pub(super) async fn delete_jobs(pool: &PgPool, day: &Day) -> sqlx::Result<u64> {
-    in_batches(|| {
-        sqlx::query_file!("sql/delete_jobs_of_day.sql", day.start, day.end, MAX_DELETE)
-            .execute(pool)
-    })
-    .await
-}

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::flag::Flag;
 use super::lanes::Lanes;
 use super::runner::Work;
-use super::{Ending, Reason, Shared};
+use super::{Ended, Ending, Reason, Shared, completer, is_lock_timeout};
 use crate::Run;
 use crate::fleet::Handlers;
-use crate::store::{self, Endings, Leased};
+use crate::store::{self, Leased};
 
 /// The longest wait between two tries while the database is away.
 const MAX_RETRY: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ async fn round(
         return Ok(STREAM_POLL);
     }
     let waiting = lanes.waiting();
-    if !flag.is_up_for(&waiting) {
+    if !flag.is_up_for(&waiting).await {
         // Whoever did not see the flag has come before the next look, or is still under way.
         lanes.raised(flag.raise(&waiting).await?);
         return Ok(Duration::ZERO);
@@ -99,14 +99,24 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
     // Waiting for a connection is not part of the lease's life.
     let mut connection = shared.pool.acquire().await?;
     let asked_at = Instant::now();
-    let claimed = store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await?;
+    let claimed = store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await;
     drop(connection);
+    let claimed = match claimed {
+        Err(error) if is_lock_timeout(&error) => {
+            tracing::warn!(
+                "a transaction stays open that has a hand on the next jobs; claims go around"
+            );
+            lanes.go_around();
+            return Ok(true);
+        }
+        claimed => claimed?,
+    };
     lanes.note(&wanted, &claimed);
     let jobs = claimed.jobs;
     if asked_at.elapsed() > lease / 3 {
         // The next renewal may come too late for these.
         tracing::warn!(jobs = jobs.len(), "a claim was answered late; its jobs go back");
-        put_back(shared, &jobs).await?;
+        put_back(shared, prepare(shared, handlers, jobs)).await;
         return Ok(false);
     }
     let any = !jobs.is_empty();
@@ -114,14 +124,14 @@ async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> 
     Ok(any)
 }
 
-/// Returns jobs that have not started, without burning an attempt.
-async fn put_back(shared: &Shared, jobs: &[Leased]) -> sqlx::Result<()> {
-    let mut endings = Endings::default();
-    for job in jobs {
-        endings.put(job, &Ending::Released, Duration::ZERO);
+/// Returns jobs that have not started, without burning an attempt. They are in the book: their lease is
+/// kept until the database takes them.
+async fn put_back(shared: &Shared, works: Vec<Work>) {
+    let back = |work: Work| Ended { run: work.run, ending: Ending::Released, ran: Duration::ZERO };
+    let ended: Vec<_> = works.into_iter().map(back).collect();
+    if !ended.is_empty() {
+        completer::record(shared, &ended).await;
     }
-    endings.closed = endings.tokens.clone();
-    store::finish(&shared.pool, shared.clock.for_database(), &endings).await.map(drop)
 }
 
 /// Enters claimed jobs into the book of leases, and gives each its way to its handler.

@@ -5,23 +5,40 @@
 //! worker finds its jobs by polling.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 
 #[derive(Debug)]
 pub(super) struct Flag {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
     held: BTreeSet<String>,
+    /// The connection was there then.
+    seen_at: Instant,
 }
+
+/// A connection that was there so recently is taken to be there.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl Flag {
     pub fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None, held: BTreeSet::new() }
+        Self { options, connection: None, held: BTreeSet::new(), seen_at: Instant::now() }
     }
 
-    pub fn is_up_for(&self, queues: &BTreeSet<String>) -> bool {
+    /// Whether it is up. One whose connection broke is not, and nobody would tell of a push.
+    pub async fn is_up_for(&mut self, queues: &BTreeSet<String>) -> bool {
+        if let Some(connection) = &mut self.connection
+            && self.seen_at.elapsed() > FRESH
+        {
+            // What is silently cut off answers nothing for a quarter of an hour.
+            match timeout(FRESH, connection.ping()).await {
+                Ok(Ok(())) => self.seen_at = Instant::now(),
+                _ => self.fall(),
+            }
+        }
         queues.is_subset(&self.held)
     }
 
@@ -50,6 +67,7 @@ impl Flag {
         // A probe has the lock for a moment; the next round asks again.
         match raised {
             Ok(raised) => {
+                self.seen_at = Instant::now();
                 self.held.extend(raised.queues);
                 Ok(raised.number)
             }
@@ -85,10 +103,14 @@ impl Flag {
         self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// The locks are gone with the connection.
     fn broken(&mut self, error: sqlx::Error) -> sqlx::Error {
+        self.fall();
+        error
+    }
+
+    /// The locks are gone with the connection.
+    fn fall(&mut self) {
         self.connection = None;
         self.held.clear();
-        error
     }
 }

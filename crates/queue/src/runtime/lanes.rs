@@ -22,6 +22,11 @@ const SAFE_WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration
 /// How often a search begins at zero: for what no mark knows of.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How long claims go around what is under somebody's open transaction, before one tries to wait again.
+const GO_AROUND: Duration = Duration::from_secs(10);
+/// How often they look whether it is free.
+const GO_AROUND_LOOK: Duration = Duration::from_secs(1);
+
 /// All lanes of a process.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
@@ -31,6 +36,7 @@ pub(super) struct Lanes {
     safe_every: Duration,
     safe_at: Instant,
     sweep_at: Instant,
+    go_around_until: Instant,
 }
 
 struct Lane {
@@ -62,7 +68,13 @@ impl Lanes {
             safe_every: Duration::ZERO,
             safe_at: now,
             sweep_at: now + SWEEP_EVERY,
+            go_around_until: now,
         }
+    }
+
+    /// Somebody has a hand on what is next, in a transaction that does not end.
+    pub fn go_around(&mut self) {
+        self.go_around_until = Instant::now() + GO_AROUND;
     }
 
     /// Somebody has pushed, or it is time to look anyway.
@@ -76,6 +88,7 @@ impl Lanes {
         let mut wanted = Wanted::default();
         wanted.from_safe = now >= self.safe_at;
         wanted.sweeps = now >= self.sweep_at;
+        wanted.goes_around = now < self.go_around_until;
         if wanted.sweeps {
             self.sweep_at = now + SWEEP_EVERY;
         }
@@ -100,12 +113,18 @@ impl Lanes {
         }
         let now = Instant::now();
         let was_settled = self.are_settled();
-        for queue in &wanted.queues {
+        for (queue, free) in wanted.queues.iter().zip(&wanted.free) {
             let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else {
                 continue;
             };
             let of_lane = claimed.jobs.iter().filter(|job| job.queue == *queue);
             let taken: Vec<_> = of_lane.map(|job| (job.priority, job.seq)).collect();
+            if wanted.goes_around {
+                // It took what nobody has a hand on, and learns nothing for the marks.
+                lane.dry = taken.len() < *free as usize;
+                lane.stream(!taken.is_empty(), now);
+                continue;
+            }
             let exhausted = claimed.exhausted.contains(queue);
             let alone = claimed.in_turn.contains(queue);
             let contended = claimed.out_of_turn.contains(queue);
@@ -125,7 +144,7 @@ impl Lanes {
             lane.stream(!taken.is_empty(), now);
         }
         self.unaware_below = self.unaware_below.filter(|&below| claimed.xmin < below);
-        if wanted.from_safe {
+        if wanted.from_safe && !wanted.goes_around {
             let in_vain = !was_settled && !self.are_settled();
             self.safe_every = match in_vain {
                 true => (self.safe_every * 2).clamp(*SAFE_WAITS.start(), *SAFE_WAITS.end()),
@@ -148,6 +167,9 @@ impl Lanes {
 
     /// When to look again for what transactions under way may still bring.
     pub fn follow_up(&self) -> Option<Duration> {
+        if Instant::now() < self.go_around_until {
+            return Some(GO_AROUND_LOOK);
+        }
         (!self.are_settled()).then(|| self.safe_every.max(*SAFE_WAITS.start()))
     }
 

@@ -39,7 +39,7 @@ use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use line::Line;
 pub(crate) use marks::{Marks, Stretch};
-pub(crate) use route::{Handler, Route};
+pub(crate) use route::{Handler, Route, Unknown};
 pub(crate) use runner::Failure;
 pub(crate) use shell::run_all;
 
@@ -60,7 +60,8 @@ pub struct WorkOptions {
     pub pools: Vec<Pool>,
     /// How long a silent worker keeps its jobs.
     pub lease: Duration,
-    /// How long an idle worker sleeps when nobody wakes it.
+    /// How often a worker looks for what is due or lost. An idle one that is told of pushes looks for
+    /// jobs ten times less often.
     pub poll: Duration,
     /// The database is behind a pooler in transaction mode: nothing is set on a connection or
     /// expected of it. An idle worker then polls more often.
@@ -286,6 +287,11 @@ where
 fn ended(part: &'static str, end: Result<(), JoinError>) -> Broken {
     let reason = end.err().map_or_else(|| "without a reason".into(), |error| error.to_string());
     Broken { part, reason }
+}
+
+/// Somebody else's lock was not to be had in time.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03")
 }
 
 #[cfg(test)]

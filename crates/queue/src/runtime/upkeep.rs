@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
+use super::{Shared, is_lock_timeout};
 use crate::{Error, Kinds, history, store};
 
 /// Jobs moved from scheduled to ready in one statement.
@@ -15,11 +15,11 @@ const MAX_PROMOTE: i64 = 1000;
 /// Statements in one round, so that a flood of due jobs does not hold up the rescue.
 const MAX_ROUNDS: usize = 20;
 /// A wait is longer by up to this share.
-const JITTER: f64 = 0.3;
+const JITTER: f64 = 0.4;
 /// Leases rescued in one transaction.
 const MAX_RESCUE: i64 = 20;
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
-/// A day may be locked by a long reader; there are two weeks to make it in.
+/// A day may be locked by a long reader; there is a week to make it in.
 const DAYS_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
@@ -56,15 +56,14 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
 async fn chores(shared: &Shared) -> sqlx::Result<Option<Duration>> {
     let now = shared.clock.for_database();
     let look = store::look(&shared.pool, now).await?;
-    if look.expired {
-        rescue(shared).await?;
-    }
-    let due = look.due_in_seconds;
+    let rescued = if look.expired { rescue(shared).await } else { Ok(()) };
+    let mut due = look.due_in_seconds;
     if due.is_some_and(|seconds| seconds <= 0.0) {
         promote(shared).await?;
-        return Ok(store::look(&shared.pool, now).await?.due_in_seconds.map(until));
+        due = store::look(&shared.pool, now).await?.due_in_seconds;
     }
-    Ok(due.map(until))
+    // What cannot be rescued is no reason to promote nothing.
+    rescued.map(|()| due.map(until))
 }
 
 /// Not shorter than a moment: what cannot be moved must not be tried without a pause.
@@ -121,8 +120,4 @@ async fn make_days(shared: &Shared) -> Duration {
             DAYS_RETRY
         }
     }
-}
-
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03")
 }

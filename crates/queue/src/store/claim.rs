@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub from_safe: bool,
     /// Whether it is for what no mark knows of.
     pub sweeps: bool,
+    /// Whether it passes over what is under an open transaction.
+    pub goes_around: bool,
     /// Whether it needs a transaction number even if it takes nothing.
     pub numbered: bool,
     /// The queue of each stretch.
@@ -85,6 +87,7 @@ pub(crate) async fn claim(
     worker: i32,
     lease_seconds: f64,
 ) -> sqlx::Result<Claimed> {
+    let out_of_turn = wanted.sweeps || wanted.goes_around;
     let rows = sqlx::query_file!(
         "sql/claim.sql",
         now,
@@ -96,8 +99,8 @@ pub(crate) async fn claim(
         &wanted.priorities,
         &wanted.seqs,
         &wanted.before_priorities,
-        if wanted.sweeps { 0 } else { OUT_OF_TURN },
-        wanted.sweeps,
+        if out_of_turn { 0 } else { OUT_OF_TURN },
+        out_of_turn,
         wanted.numbered,
     )
     .fetch_all(executor)

@@ -166,3 +166,34 @@ async fn a_long_reader_delays_a_new_day_and_nothing_else() {
     reader.rollback().await.unwrap();
     assert!(make_days(&theatre.db, &in_a_week).await.unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_job_that_is_just_being_tried_again_is_not_dropped_with_its_day() {
+    let theatre = Theatre::live().await;
+    let job = push(&*theatre.db, named("fails", Script::Fail)).await.unwrap();
+    sqlx::query("UPDATE queue.ready SET max_attempts = 1").execute(&*theatre.db).await.unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("dead"), 1);
+    // Its runs have been dropped before it.
+    let drop_runs = "DO $$ DECLARE day regclass; BEGIN
+        FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'queue.runs'::regclass
+            AND inhrelid <> 'queue.runs_default'::regclass
+        LOOP EXECUTE format('DROP TABLE %s', day); END LOOP;
+    END $$";
+    theatre.db.execute(drop_runs).await.unwrap();
+    let mut operator = theatre.db.begin().await.unwrap();
+    operator.execute("SELECT queue.redrive()").await.unwrap();
+    let next_month = Clock::fixed(theatre.clock.now() + 40 * DAY);
+    let commit_while_it_waits = async {
+        let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE NOT granted AND locktype = 'relation' AND datname = current_database()";
+        let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&*theatre.db).await.unwrap() == 0 {
+            assert!(tokio::time::Instant::now() < limit, "no drop waits");
+            tokio::task::yield_now().await;
+        }
+        operator.commit().await.unwrap();
+    };
+    let (dropped, ()) =
+        tokio::join!(drop_older(&theatre.db, &next_month, 30 * DAY), commit_while_it_waits);
+    assert_eq!(theatre.state(job.id).await, JobState::Ready, "{dropped:?}");
+}

@@ -250,6 +250,54 @@ async fn notifications_arrive_unless_these_tests_are_to_do_without() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_stays_open_holds_up_its_own_jobs_and_no_others() {
+    let theatre = Theatre::live().await;
+    let jobs = push_many(&*theatre.db, (0..4).map(|_| Act::default())).await.unwrap();
+    let mut operator = theatre.db.begin().await.unwrap();
+    let cancel = sqlx::query("SELECT queue.cancel($1)").bind(jobs[0].id);
+    cancel.execute(&mut *operator).await.unwrap();
+    let working = theatre.fleet.start(one_pool(4));
+    for job in &jobs[1..] {
+        theatre.until(job.id, JobState::Done).await;
+    }
+    let late = push(&*theatre.db, Act::default()).await.unwrap();
+    theatre.until(late.id, JobState::Done).await;
+    operator.rollback().await.unwrap();
+    theatre.until(jobs[0].id, JobState::Done).await;
+    working.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_told_again_after_its_flag_has_fallen() {
+    // Where nothing is heard there is no flag.
+    if queue::testing::is_pooled() || std::env::var_os("BEADLE_TEST_DEAF").is_some() {
+        return;
+    }
+    let theatre = Theatre::live().await;
+    let working = theatre.fleet.start(one_pool(4));
+    let flag = flag_of(&theatre, 0).await;
+    sqlx::query("SELECT pg_terminate_backend($1)").bind(flag).execute(&*theatre.db).await.unwrap();
+    assert_ne!(flag_of(&theatre, flag).await, flag);
+    working.stop().await.unwrap();
+}
+
+/// Waits until another connection than that holds the flag of an idle worker up.
+async fn flag_of(theatre: &Theatre, other_than: i32) -> i32 {
+    let flag = "SELECT min(pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE locktype = 'advisory' AND classid = 1111834948 AND granted AND mode = 'ShareLock'
+            AND datname = current_database() AND pid <> $1";
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let flag = sqlx::query_scalar::<_, Option<i32>>(flag).bind(other_than);
+        if let Some(pid) = flag.fetch_one(&*theatre.db).await.unwrap() {
+            return pid;
+        }
+        assert!(tokio::time::Instant::now() < limit, "no flag is up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_others_take_under_the_hands_of_a_claim_hides_nothing_behind_it() {
     const JOBS: i64 = 5000;
     const TAKEN: i64 = 600;
