@@ -12,8 +12,8 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
-    Failure, Handler, Heartbeat, Leases, Line, Marks, Pool, Route, Shared, WorkOptions, Working,
-    prepare, record, run_all, ways,
+    Failure, Handler, Heartbeat, Leases, Line, Marks, Pool, Route, Shared, Unknown, WorkOptions,
+    Working, prepare, record, run_all, ways,
 };
 use crate::schedule::{Declared, When};
 use crate::store::{self, Wanted};
@@ -156,7 +156,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             Some((kind.name, Arc::new(Route::new(kind, handler))))
         };
         let by_kind = self.kinds.iter().filter_map(route).collect();
-        Handlers { kinds: self.kinds.clone(), by_kind: Arc::new(by_kind) }
+        let (kinds, unknown) = (self.kinds.clone(), Arc::default());
+        Handlers { kinds, by_kind: Arc::new(by_kind), unknown }
     }
 }
 
@@ -180,17 +181,19 @@ impl Drained {
 pub(crate) struct Handlers {
     pub kinds: Kinds,
     by_kind: Arc<HashMap<&'static str, Arc<Route>>>,
+    unknown: Arc<Unknown>,
 }
 
 impl Handlers {
     /// A kind nobody here knows waits for a process that does.
     pub fn of(&self, kind: &str) -> Arc<Route> {
-        self.by_kind.get(kind).cloned().unwrap_or_else(|| Arc::new(Route::unknown(kind)))
+        let known = self.by_kind.get(kind).cloned();
+        known.unwrap_or_else(|| Arc::new(Route::unknown(kind, self.unknown.wait(kind))))
     }
 }
 
-/// One each for the fetcher, the keeper, upkeep and the listener, and two for outcomes.
-const ENGINE_CONNECTIONS: u32 = 6;
+/// One each for the fetcher, the keeper, upkeep and the listener, and three for outcomes.
+const ENGINE_CONNECTIONS: u32 = 7;
 /// A connection that was idle for so long may have gone.
 const IDLE: Duration = Duration::from_secs(1);
 /// For all runs of a process; none is opened before one of them has something to say.

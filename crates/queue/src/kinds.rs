@@ -72,6 +72,7 @@ impl Kinds {
 
     /// Two handlers for one kind would hide one of them: that is a mistake in the list itself.
     pub(crate) fn add<J: Job>(&mut self) {
+        const { assert!(J::MAX_LOSSES > 0, "a job may take its worker along once at least") };
         let kind = Kind {
             name: J::KIND,
             queue: queue_of(J::KIND),

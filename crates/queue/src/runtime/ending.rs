@@ -20,7 +20,13 @@ pub(crate) struct Ended {
 impl Ended {
     /// What became of it, as far as this process can tell.
     pub fn outcome(&self) -> &'static str {
-        self.run.finished_in_transaction().unwrap_or(self.ending.name())
+        let told = self.run.finished_in_transaction();
+        told.filter(|_| self.is_told()).unwrap_or(self.ending.name())
+    }
+
+    /// Its handler says that its transaction has recorded the outcome.
+    pub fn is_told(&self) -> bool {
+        matches!(self.ending, Ending::Told { .. })
     }
 }
 
@@ -46,6 +52,10 @@ pub(crate) enum Ending {
     Cancelled,
     /// Back to the list, as if it had not been started.
     Released,
+    /// Its handler's transaction has recorded it. If that did not commit, this is how it ended.
+    Told {
+        otherwise: Box<Ending>,
+    },
 }
 
 /// Why a job is dead.
@@ -111,6 +121,7 @@ impl Ending {
             Self::Dead { .. } => "dead",
             Self::Cancelled => "cancelled",
             Self::Released => "released",
+            Self::Told { otherwise } => otherwise.name(),
         }
     }
 
@@ -131,6 +142,7 @@ impl Ending {
                 Some(*after.min(&MAX_WAIT))
             }
             Self::Released => Some(Duration::ZERO),
+            Self::Told { otherwise } => otherwise.again(),
             _ => None,
         }
     }
@@ -149,8 +161,10 @@ impl Endings {
         }
     }
 
-    /// Jobs that go back without having run.
-    pub fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+    fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+        if let Ending::Told { otherwise } = ending {
+            return self.put(leased, otherwise, ran);
+        }
         self.tokens.push(leased.token);
         self.jobs.push(leased.id);
         self.attempts.push(leased.attempt);

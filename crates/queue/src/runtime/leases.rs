@@ -109,6 +109,10 @@ impl Leases {
             let token = run.leased().token;
             let Some(lease) = book.get_mut(&token) else { continue };
             lease.open -= 1;
+            if lease.open * 2 < lease.runs.len() {
+                // Whoever waits for the last of many need not keep the arguments of all.
+                lease.runs.retain(|run| !run.is_struck());
+            }
             if lease.open == 0 {
                 book.remove(&token);
                 if !closed.contains(&token) {

@@ -1,7 +1,8 @@
 //! How a kind is run: its handler, its bounds, its figures.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use metrics::{Counter, Histogram};
@@ -35,10 +36,10 @@ impl Route {
     }
 
     /// Says that nobody here knows the kind.
-    pub fn unknown(kind: &str) -> Self {
+    pub fn unknown(kind: &str, wait: Duration) -> Self {
         let name = kind.to_owned();
         let handler: Handler = Arc::new(move |_| {
-            let failure = Failure::UnknownKind(name.clone());
+            let failure = Failure::UnknownKind { kind: name.clone(), wait };
             Box::pin(async move { Err(failure) })
         });
         Self {
@@ -48,5 +49,42 @@ impl Route {
             done: Counter::noop(),
             seconds: Histogram::noop(),
         }
+    }
+}
+
+/// Kinds that jobs were of and that this process does not know.
+#[derive(Default)]
+pub(crate) struct Unknown(Mutex<HashMap<String, Instant>>);
+
+impl Unknown {
+    /// Another process may know it, and may be about to be deployed.
+    const FIRST_WAIT: Duration = Duration::from_secs(60);
+    /// A kind that is gone for good should not fill history.
+    const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+    /// How long a job of the kind waits: longer, the longer nobody was there who knows it.
+    pub fn wait(&self, kind: &str) -> Duration {
+        let mut first_met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let met_at = first_met.entry(kind.to_owned()).or_insert_with(Instant::now);
+        met_at.elapsed().clamp(Self::FIRST_WAIT, Self::LONGEST_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_nobody_knows_is_tried_less_and_less_often() {
+        let unknown = Unknown::default();
+        assert_eq!(unknown.wait("demo.gone"), Duration::from_secs(60));
+        let met_before = |minutes: u64| {
+            let met_at = Instant::now() - Duration::from_secs(60 * minutes);
+            unknown.0.lock().unwrap().insert("demo.gone".into(), met_at);
+            unknown.wait("demo.gone").as_secs()
+        };
+        assert!((600..610).contains(&met_before(10)));
+        assert_eq!(met_before(120), 3600);
+        assert_eq!(unknown.wait("demo.other"), Duration::from_secs(60));
     }
 }

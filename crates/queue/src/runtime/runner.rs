@@ -20,9 +20,6 @@ use crate::{Outcome, Permanent, Run};
 /// How long a handler that was asked to stop may take before it is dropped.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a job waits for a process that knows its kind. That one may be about to be deployed.
-const UNKNOWN_KIND_WAIT: Duration = Duration::from_secs(60);
-
 /// Why a handler gave no outcome.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -30,8 +27,8 @@ pub(crate) enum Failure {
     #[error("arguments do not decode: {0}")]
     Undecodable(String),
     /// Another process may know it, during a deployment for example: no attempt is burnt.
-    #[error("this process has no handler for kind {0}")]
-    UnknownKind(String),
+    #[error("this process has no handler for kind {kind}")]
+    UnknownKind { kind: String, wait: Duration },
     #[error("panicked: {0}")]
     Panicked(String),
     #[error("{0:#}")]
@@ -55,11 +52,24 @@ pub(super) async fn run_line(mut place: Place, ended: Ways) {
             tokio::task::yield_now().await;
         }
         let Some(work) = place.next() else { return };
-        if let Some(end) = run(work).await {
+        if let Some(end) = run_whole(work).await {
             place.note(end.ran);
             ended.send(end).await;
         }
     }
+}
+
+/// A handler may also panic while it is dropped: that is this job's failure, and not the line's.
+async fn run_whole(work: Work) -> Option<Ended> {
+    let (of, route) = (work.run.clone(), work.route.clone());
+    let panic = match AssertUnwindSafe(run(work)).catch_unwind().await {
+        Ok(ended) => return ended,
+        Err(panic) => Failure::Panicked(panic_message(&*panic)).to_string(),
+    };
+    let ran = of.elapsed();
+    let end = Ended { ending: Ending::failure(&of, panic), run: of, ran };
+    report(&end, &route);
+    Some(end)
 }
 
 /// Nothing is reported for a run whose lease is lost.
@@ -143,7 +153,7 @@ fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
         // ignored; if it did not, the run has failed.
         Ok(_) if run.finished_in_transaction().is_some() => {
             let error = "the transaction that should have recorded the outcome did not commit";
-            return Ending::failure(run, error.into());
+            return Ending::Told { otherwise: Box::new(Ending::failure(run, error.into())) };
         }
         Ok(outcome) => return Ending::of(outcome),
         Err(failure) => failure,
@@ -151,7 +161,7 @@ fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
     let error = failure.to_string();
     match failure {
         Failure::Undecodable(_) => Ending::Dead { error, cause: Cause::Poison },
-        Failure::UnknownKind(_) => Ending::Snoozed { after: UNKNOWN_KIND_WAIT, why: Some(error) },
+        Failure::UnknownKind { wait, .. } => Ending::Snoozed { after: wait, why: Some(error) },
         Failure::Handler(cause) if cause.chain().any(|cause| cause.is::<Permanent>()) => {
             Ending::Dead { error, cause: Cause::Permanent }
         }
@@ -174,7 +184,7 @@ fn report(ended: &Ended, route: &Route) {
     }
     let trace_id = ended.run.trace().id();
     match &ended.ending {
-        _ if ended.run.finished_in_transaction().is_some() => {}
+        Ending::Told { .. } => {}
         Ending::Failed { error, again } => tracing::warn!(
             kind = leased.kind, job_id = %leased.id, attempt = leased.attempt, trace_id,
             again_seconds = again.as_secs(), error, "a run failed and is tried again"

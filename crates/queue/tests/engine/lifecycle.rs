@@ -274,3 +274,36 @@ fn a_kind_cannot_be_in_the_fleet_twice() {
     });
     assert!(twice.is_err());
 }
+
+#[derive(Serialize, Deserialize)]
+struct Bomb {}
+
+impl Job for Bomb {
+    const KIND: &'static str = "effects.bomb";
+    const TIMEOUT: Duration = Duration::from_millis(20);
+}
+
+/// Goes off when its handler is dropped.
+struct Fuse;
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        panic!("it went off");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_is_one_jobs_failure() {
+    let theatre = Theatre::open().await;
+    let fleet = Fleet::new(theatre.db.pool.clone(), theatre.clock.clone(), ()).worker(
+        async |_: Bomb, (), _: Run| {
+            let _fuse = Fuse;
+            std::future::pending::<()>().await;
+            Ok(Outcome::Done)
+        },
+    );
+    let id = push(&*theatre.db, Bomb {}).await.unwrap().id;
+    assert_eq!(fleet.drain().await.unwrap().of("failed"), 1);
+    let view = theatre.view(id).await;
+    assert_eq!(view.runs[0].error.as_deref(), Some("panicked: it went off"));
+}
