@@ -195,13 +195,13 @@ COMMENT ON COLUMN queue.ticks.job IS 'Null: nothing was pushed, because an earli
 -- Days -------------------------------------------------------------------------------------------
 
 CREATE FUNCTION queue.first_id_at(at timestamptz) RETURNS uuid
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 RETURN (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 COMMENT ON FUNCTION queue.first_id_at IS 'The smallest UUIDv7 of a millisecond: where a day of jobs begins.';
 
 CREATE FUNCTION queue.missing_days(days_ahead integer, at timestamptz DEFAULT now())
 RETURNS TABLE (parent text, day timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT parent, day
     FROM unnest(ARRAY['jobs', 'runs']) AS parent
     CROSS JOIN generate_series(0, days_ahead) AS n
@@ -214,7 +214,7 @@ COMMENT ON FUNCTION queue.missing_days IS 'Which partitions of today and the day
 -- Making a partition locks its parent. Whoever reads the parent for long must not make everybody
 -- else wait behind this: it gives up, and is tried again later.
 CREATE FUNCTION queue.make_day(parent text, day timestamptz) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog SET lock_timeout = '1s' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     label    text := parent || to_char(day AT TIME ZONE 'UTC', '_YYYYMMDD');
     first    uuid := queue.first_id_at(day);
@@ -260,8 +260,8 @@ ALTER TABLE queue.unique_keys SET (autovacuum_vacuum_scale_factor = 0, autovacuu
 CREATE TABLE queue.kinds (
     kind         text COLLATE "C" NOT NULL CONSTRAINT kinds_pkey PRIMARY KEY,
     queue        text COLLATE "C" NOT NULL,
-    max_attempts smallint NOT NULL,
-    max_losses   smallint NOT NULL
+    max_attempts smallint NOT NULL CONSTRAINT ck_kinds_max_attempts CHECK (max_attempts > 0),
+    max_losses   smallint NOT NULL CONSTRAINT ck_kinds_max_losses CHECK (max_losses > 0)
 );
 COMMENT ON TABLE queue.kinds IS 'Kinds that some worker has declared at its start: what may be pushed by SQL, and how.';
 COMMENT ON COLUMN queue.kinds.max_losses IS 'After so many attempts in a row that killed their worker a job is poison.';
@@ -283,7 +283,7 @@ COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed
 -- An idle worker holds a shared advisory lock on the name of its queue. A push that could have the
 -- lock for itself need not wake anybody: notifying all the time would make commits wait in line.
 CREATE FUNCTION queue.wake(queue text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- One expression, so that nothing can come between taking the lock and giving it back.
     PERFORM pg_notify('queue_ready', queue) WHERE CASE

@@ -5,7 +5,7 @@
 -- Keys -------------------------------------------------------------------------------------------
 
 CREATE FUNCTION queue.key_of(args jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 RETURN 'args:' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex');
 COMMENT ON FUNCTION queue.key_of IS 'The key of a job that is unique by its arguments. The order of their fields does not matter.';
 
@@ -13,7 +13,7 @@ COMMENT ON FUNCTION queue.key_of IS 'The key of a job that is unique by its argu
 -- The insert waits for whoever holds the key in an open transaction, and leaves no lock behind.
 CREATE FUNCTION queue.hold_key(a_kind text, a_key text, a_job uuid, hold_until timestamptz)
 RETURNS queue.unique_keys
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held queue.unique_keys;
 BEGIN
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION queue.hold_key IS 'Takes a key for a job, or answers who hol
 -- Pushing ----------------------------------------------------------------------------------------
 
 CREATE FUNCTION queue.new_id() RETURNS uuid
-LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog
+LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 -- A random UUID of version 4 with the time in front; bits 52 and 53 turn its 4 into a 7.
 RETURN encode(set_bit(set_bit(overlay(
     uuid_send(gen_random_uuid())
@@ -54,7 +54,7 @@ CREATE FUNCTION queue.store(
     ids uuid[], kinds text[], queues text[], args jsonb[], priorities smallint[], max_attempts smallint[],
     run_ats timestamptz[], delays float8[], owners uuid[], traces text[], keys text[], untils timestamptz[]
 ) RETURNS TABLE (job uuid, until timestamptz)
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     holders     uuid[] := ids;
@@ -68,7 +68,7 @@ BEGIN
         SELECT id, kind, key, until, position
         FROM unnest(ids, kinds, keys, untils) WITH ORDINALITY AS w(id, kind, key, until, position)
         WHERE key IS NOT NULL
-        ORDER BY kind, key, position
+        ORDER BY kind COLLATE "C", key COLLATE "C", position
     LOOP
         held := queue.hold_key(wanted.kind, wanted.key, wanted.id, wanted.until);
         holders[wanted.position] := held.job;
@@ -111,7 +111,7 @@ END $$;
 COMMENT ON FUNCTION queue.store IS 'Stores jobs whose keys are free; answers in order the job that each push stands for, and until when its key is held.';
 
 CREATE FUNCTION queue.push_many(jobs jsonb) RETURNS SETOF uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong text;
 BEGIN
@@ -180,7 +180,7 @@ CREATE FUNCTION queue.push(
     owner uuid DEFAULT NULL, unique_key text DEFAULT NULL, unique_until timestamptz DEFAULT NULL,
     trace text DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 RETURN queue.push_many(jsonb_build_array(jsonb_build_object(
     'kind', kind, 'args', args, 'queue', queue, 'priority', priority, 'run_at', run_at, 'delay', delay,
     'max_attempts', max_attempts, 'owner', owner, 'unique_key', unique_key, 'unique_until', unique_until,
@@ -226,7 +226,7 @@ RETURNS TABLE (
     kind text, queue text, state text, attempt smallint, max_attempts smallint, created_at timestamptz,
     run_at timestamptz, ended_at timestamptz, error text
 )
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT s.kind, s.queue, s.state, s.attempt, s.max_attempts, s.created_at, s.run_at, s.ended_at, s.error
     FROM queue.job_states s WHERE s.id = status.id;
@@ -236,7 +236,7 @@ COMMENT ON FUNCTION queue.status IS 'Where a job stands; no row when there is no
 -- Deciding ---------------------------------------------------------------------------------------
 
 CREATE FUNCTION queue.unqueue(id uuid, decided_by text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     WITH job AS (
         SELECT j.id, j.kind, j.queue, j.priority FROM queue.jobs j WHERE j.id = unqueue.id
@@ -272,7 +272,7 @@ END $$;
 COMMENT ON FUNCTION queue.unqueue IS 'Takes a job that has not started out of its list, and records the decision; says whether it was there.';
 
 CREATE FUNCTION queue.cancel(id uuid, decided_by text DEFAULT session_user) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     was text;
 BEGIN
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION queue.cancel IS 'Stops a job: now; asked, when it runs and h
 CREATE FUNCTION queue.retry(
     id uuid, decided_by text DEFAULT session_user, OUT result text, OUT held_by uuid, OUT state text
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job   queue.jobs;
     tried smallint;
@@ -332,7 +332,7 @@ END $$;
 COMMENT ON FUNCTION queue.retry IS 'Makes a dead, discarded or cancelled job ready again, with its number of attempts on top of those it had: now; not, with its state; key_taken, with the job that holds its key; no_such_job.';
 
 CREATE FUNCTION queue.pause(queue text) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO queue.queues AS q (name, paused) VALUES (pause.queue, true)
     ON CONFLICT (name) DO UPDATE SET paused = true, changed_at = now() WHERE NOT q.paused;
@@ -340,7 +340,7 @@ END;
 COMMENT ON FUNCTION queue.pause IS 'No job of the queue starts until it is resumed; those that run go on.';
 
 CREATE FUNCTION queue.resume(queue text) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     UPDATE queue.queues SET paused = false, changed_at = now() WHERE name = resume.queue AND paused;
     SELECT queue.wake(resume.queue);
@@ -348,7 +348,7 @@ END;
 COMMENT ON FUNCTION queue.resume IS 'Lets jobs of a paused queue start again.';
 
 CREATE FUNCTION queue.keep(queue text, days integer) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO queue.queues AS q (name, keep_days) VALUES (keep.queue, keep.days)
     ON CONFLICT (name) DO UPDATE SET keep_days = excluded.keep_days;
@@ -387,7 +387,7 @@ CREATE FUNCTION util.enqueue(
     queue text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, run_at timestamptz DEFAULT NULL,
     priority integer DEFAULT 0, ordering_key text DEFAULT NULL, max_attempts integer DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Silently losing an order that somebody relies on would be worse.
     IF ordering_key IS NOT NULL THEN

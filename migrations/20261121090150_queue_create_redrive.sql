@@ -8,7 +8,7 @@ CREATE FUNCTION queue.redrive(
     after uuid DEFAULT NULL, decided_by text DEFAULT session_user,
     OUT retried bigint, OUT key_taken bigint, OUT last_job uuid
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     chosen uuid[];
@@ -49,7 +49,7 @@ BEGIN
         FROM queue.jobs j
         JOIN queue.dead_letters d ON d.job = j.id
         WHERE j.id = ANY (chosen) AND j.unique_key IS NOT NULL
-        ORDER BY j.kind, j.unique_key, j.id
+        ORDER BY j.kind COLLATE "C", j.unique_key COLLATE "C", j.id
     LOOP
         held := queue.hold_key(wanted.kind, wanted.unique_key, wanted.id, NULL);
         IF held.job <> wanted.id THEN

@@ -212,3 +212,18 @@ async fn an_idempotency_key_is_used_once_and_the_views_show_it() {
     let runs = "SELECT string_agg(outcome || ' ' || attempt, ',') FROM util.job_runs";
     assert_eq!(text(&theatre, runs).await.as_deref(), Some("done 1"));
 }
+
+#[tokio::test]
+async fn whoever_calls_a_function_cannot_slip_it_types_of_their_own() {
+    let theatre = Theatre::open().await;
+    // Postgres looks for types in pg_temp first, unless it is named.
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE pronamespace IN ('queue'::regnamespace, 'util'::regnamespace)
+            AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))",
+    )
+    .fetch_all(&*theatre.db)
+    .await
+    .unwrap();
+    assert_eq!(open, Vec::<String>::new());
+}
