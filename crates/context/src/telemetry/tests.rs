@@ -56,6 +56,17 @@ fn json_lines_carry_their_spans() {
 }
 
 #[test]
+fn the_trace_id_of_a_run_stands_in_its_warnings_when_nothing_less_is_logged() {
+    let line = logged(&settings("warn", LogFormat::Json), false, || {
+        // As the engine makes the span of a run.
+        let span = tracing::error_span!("job.run", trace_id = "4bf9");
+        span.in_scope(|| tracing::warn!("slow"));
+    });
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["spans"][0]["trace_id"], "4bf9");
+}
+
+#[test]
 fn fields_of_spans_are_json_whatever_they_hold() {
     let json = settings("info", LogFormat::Json);
     let line = logged(&json, false, || {
