@@ -144,7 +144,13 @@ async fn a_queue_is_kept_like_most_again_and_for_no_impossible_time() {
 #[tokio::test]
 async fn days_are_made_ahead_once() {
     let theatre = Theatre::live().await;
-    assert_eq!(make_days(&theatre.db, &theatre.clock).await.unwrap(), 0, "the migration made them");
+    let days = "SELECT count(*) FROM pg_inherits
+        WHERE inhparent = 'queue.jobs'::regclass AND inhrelid <> 'queue.jobs_default'::regclass";
+    let days: i64 = sqlx::query_scalar(days).fetch_one(&*theatre.db).await.unwrap();
+    assert_eq!(days, 8, "the migration made them");
+    // It may have been another day when it did.
+    make_days(&theatre.db, &theatre.clock).await.unwrap();
+    assert_eq!(make_days(&theatre.db, &theatre.clock).await.unwrap(), 0);
     let in_a_week = Clock::fixed(theatre.clock.now() + 7 * DAY);
     let missing = make_days(&theatre.db, &in_a_week).await.unwrap();
     assert_eq!(missing, 14, "seven days of two tables");
