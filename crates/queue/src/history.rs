@@ -96,7 +96,6 @@ pub async fn drop_older(
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
     dropped.rows += delete_orphans(pool, shortest).await?;
-    dropped.rows += delete_notes(pool, shortest).await?;
     Ok(dropped)
 }
 
@@ -261,41 +260,6 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
     Ok(deleted.rows_affected())
 }
 
-/// Dead letters and outputs of jobs that were dropped. Ids tell the time: younger jobs are not looked at.
-async fn delete_orphans(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
-    let letters = in_batches(|| {
-        sqlx::query!(
-            "-- queue.delete_dead_letters
-            DELETE FROM queue.dead_letters
-            WHERE job = ANY (ARRAY(
-                SELECT d.job FROM queue.dead_letters d
-                WHERE d.job < queue.first_id_at($1)
-                    AND NOT EXISTS (SELECT FROM queue.jobs WHERE id = d.job)
-                LIMIT $2
-            ))",
-            horizon,
-            MAX_DELETE,
-        )
-        .execute(pool)
-    });
-    let outputs = in_batches(|| {
-        sqlx::query!(
-            "-- queue.delete_outputs
-            DELETE FROM queue.outputs
-            WHERE job = ANY (ARRAY(
-                SELECT o.job FROM queue.outputs o
-                WHERE o.job < queue.first_id_at($1)
-                    AND NOT EXISTS (SELECT FROM queue.jobs WHERE id = o.job)
-                LIMIT $2
-            ))",
-            horizon,
-            MAX_DELETE,
-        )
-        .execute(pool)
-    });
-    Ok(letters.await? + outputs.await?)
-}
-
 /// Keys whose time is over, or whose job was dropped.
 async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
     in_batches(|| {
@@ -314,19 +278,19 @@ async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
     .await
 }
 
-/// What runs of dropped jobs said, likewise.
-async fn delete_notes(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
-    const TABLES: [&str; 4] = ["steps", "progress", "logs", "costs"];
+/// What is left of jobs that were dropped. Ids tell the time: younger jobs are not looked at.
+async fn delete_orphans(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u64> {
+    const TABLES: [&str; 6] = ["dead_letters", "outputs", "steps", "progress", "logs", "costs"];
     let mut rows = 0;
     for table in TABLES {
         let statement = format!(
             "-- queue.delete_{table}
             DELETE FROM queue.{table}
             WHERE ctid = ANY (ARRAY(
-                SELECT n.ctid
-                FROM queue.{table} n
-                WHERE n.job < queue.first_id_at($1)
-                    AND NOT EXISTS (SELECT FROM queue.jobs j WHERE j.id = n.job)
+                SELECT o.ctid
+                FROM queue.{table} o
+                WHERE o.job < queue.first_id_at($1)
+                    AND NOT EXISTS (SELECT FROM queue.jobs j WHERE j.id = o.job)
                 LIMIT $2
             ))"
         );

@@ -20,13 +20,10 @@ pub(crate) struct Ended {
 impl Ended {
     /// What became of it, as far as this process can tell.
     pub fn outcome(&self) -> &'static str {
-        let told = self.run.finished_in_transaction();
-        told.filter(|_| self.is_told()).unwrap_or(self.ending.name())
-    }
-
-    /// Its handler says that its transaction has recorded the outcome.
-    pub fn is_told(&self) -> bool {
-        matches!(self.ending, Ending::Told { .. })
+        match &self.ending {
+            Ending::Told { outcome, .. } => outcome,
+            ending => ending.name(),
+        }
     }
 }
 
@@ -52,8 +49,10 @@ pub(crate) enum Ending {
     Cancelled,
     /// Back to the list, as if it had not been started.
     Released,
-    /// Its handler's transaction has recorded it. If that did not commit, this is how it ended.
+    /// Its handler's transaction has recorded it, the handler says. If that did not commit, it ended
+    /// otherwise.
     Told {
+        outcome: &'static str,
         otherwise: Box<Ending>,
     },
 }
@@ -121,7 +120,7 @@ impl Ending {
             Self::Dead { .. } => "dead",
             Self::Cancelled => "cancelled",
             Self::Released => "released",
-            Self::Told { otherwise } => otherwise.name(),
+            Self::Told { otherwise, .. } => otherwise.name(),
         }
     }
 
@@ -142,7 +141,7 @@ impl Ending {
                 Some(*after.min(&MAX_WAIT))
             }
             Self::Released => Some(Duration::ZERO),
-            Self::Told { otherwise } => otherwise.again(),
+            Self::Told { otherwise, .. } => otherwise.again(),
             _ => None,
         }
     }
@@ -162,7 +161,7 @@ impl Endings {
     }
 
     fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
-        if let Ending::Told { otherwise } = ending {
+        if let Ending::Told { otherwise, .. } = ending {
             return self.put(leased, otherwise, ran);
         }
         self.tokens.push(leased.token);

@@ -148,15 +148,16 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
-    let failure = match result {
+    let failure = match (result, run.finished_in_transaction()) {
         // What counts is whether the transaction committed. If it did, this is a repetition and is
         // ignored; if it did not, the run has failed.
-        Ok(_) if run.finished_in_transaction().is_some() => {
+        (Ok(_), Some(outcome)) => {
             let error = "the transaction that should have recorded the outcome did not commit";
-            return Ending::Told { otherwise: Box::new(Ending::failure(run, error.into())) };
+            let otherwise = Box::new(Ending::failure(run, error.into()));
+            return Ending::Told { outcome, otherwise };
         }
-        Ok(outcome) => return Ending::of(outcome),
-        Err(failure) => failure,
+        (Ok(outcome), None) => return Ending::of(outcome),
+        (Err(failure), _) => failure,
     };
     let error = failure.to_string();
     match failure {

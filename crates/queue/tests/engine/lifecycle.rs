@@ -158,6 +158,15 @@ async fn effects_inside_postgres_happen_exactly_once_with_finish_in() {
     }
 }
 
+#[tokio::test]
+async fn a_handler_that_fails_after_finish_in_is_told_of_as_failed() {
+    let (db, _, fleet) = effects(&[Ending::CommitThenFail]).await;
+    push(&*db, Effect).await.unwrap();
+    // Whether it committed, only the database knows.
+    let drained = fleet.drain().await.unwrap();
+    assert_eq!((drained.of("failed"), drained.of("done")), (1, 0));
+}
+
 /// A handler whose lease runs out while it works: somebody else takes and ends the job meanwhile.
 #[derive(Serialize, Deserialize)]
 struct Slow {
