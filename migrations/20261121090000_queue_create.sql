@@ -17,6 +17,10 @@ CREATE TABLE queue.jobs (
     args         jsonb       NOT NULL,
     trace        text,
     unique_key   text,
+    workflow     uuid,
+    weight       smallint    CONSTRAINT ck_jobs_weight CHECK (weight BETWEEN 1 AND 1000),
+    key          text COLLATE "C" CONSTRAINT ck_jobs_key CHECK (char_length(key) BETWEEN 1 AND 255),
+    tenant       text COLLATE "C" CONSTRAINT ck_jobs_tenant CHECK (char_length(tenant) BETWEEN 1 AND 255),
     CONSTRAINT jobs_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 COMMENT ON TABLE queue.jobs IS 'What to do. Inserted once, never updated; a day is dropped when nothing refers to it any more.';
@@ -29,6 +33,10 @@ COMMENT ON COLUMN queue.jobs.max_attempts IS 'Attempts after which a failure is 
 COMMENT ON COLUMN queue.jobs.owner IS 'The user for whom it runs, if any.';
 COMMENT ON COLUMN queue.jobs.trace IS 'W3C traceparent of the request or run that pushed it.';
 COMMENT ON COLUMN queue.jobs.unique_key IS 'The key it holds until it has ended; a retry takes it again. Null when it holds none, or holds one until a time.';
+COMMENT ON COLUMN queue.jobs.workflow IS 'The workflow it is part of: others may wait for its end.';
+COMMENT ON COLUMN queue.jobs.weight IS 'What it takes from a rate; null is 1.';
+COMMENT ON COLUMN queue.jobs.key IS 'Of the jobs of a queue with one key only so many run at a time: one, in order, unless said otherwise.';
+COMMENT ON COLUMN queue.jobs.tenant IS 'With whom it shares a place in a fair queue; null: with those of its owner.';
 COMMENT ON COLUMN queue.jobs.created_at IS 'When the transaction that pushed it began.';
 CREATE TABLE queue.jobs_default PARTITION OF queue.jobs DEFAULT;
 COMMENT ON TABLE queue.jobs_default IS 'Fail-safe: jobs whose day has no partition.';
@@ -44,14 +52,22 @@ CREATE TABLE queue.ready (
     attempt      smallint    NOT NULL,
     max_attempts smallint    NOT NULL,
     queue        text COLLATE "C" NOT NULL,
+    key          text COLLATE "C" NOT NULL DEFAULT '',
+    tenant       text COLLATE "C" NOT NULL DEFAULT '',
     CONSTRAINT ready_pkey PRIMARY KEY (queue, priority, seq)
 );
+-- Both hold only rows of queues that use them.
+CREATE INDEX idx_ready_tenant ON queue.ready (queue, tenant, priority, seq) WHERE tenant <> '';
+CREATE INDEX idx_ready_promised ON queue.ready (queue, key) WHERE priority < -100;
 COMMENT ON TABLE queue.ready IS 'Jobs that may start now. A claim deletes the row, a push, retry or release inserts one.';
 COMMENT ON COLUMN queue.ready.seq IS 'Order within queue and priority. Given out after the transaction has its number: a claim relies on it to know which of them may still come.';
 COMMENT ON COLUMN queue.ready.job IS 'The job; no foreign key, because jobs are dropped by the day.';
 COMMENT ON COLUMN queue.ready.attempt IS 'The attempt that starts next, from 1.';
 COMMENT ON COLUMN queue.ready.max_attempts IS 'The last attempt it may have; an operator''s retry raises it.';
 COMMENT ON COLUMN queue.ready.since IS 'When it became ready.';
+COMMENT ON COLUMN queue.ready.priority IS 'The job''s; less 1000 for a job with a key that already has its place among those of its key, and goes first.';
+COMMENT ON COLUMN queue.ready.key IS 'The job''s; empty when it has none. Empty instead of null, here and below: without any null the row is 8 bytes shorter.';
+COMMENT ON COLUMN queue.ready.tenant IS 'Whose turn it takes. Empty where the queue is not fair.';
 -- Rows come and go by the thousand: keep statistics and dead rows fresh.
 ALTER TABLE queue.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
@@ -62,12 +78,34 @@ CREATE TABLE queue.scheduled (
     attempt      smallint    NOT NULL,
     max_attempts smallint    NOT NULL,
     queue        text COLLATE "C" NOT NULL,
+    key          text COLLATE "C" NOT NULL DEFAULT '',
+    tenant       text COLLATE "C" NOT NULL DEFAULT '',
+    holds        boolean     NOT NULL DEFAULT false,
     CONSTRAINT scheduled_pkey PRIMARY KEY (job)
 );
 CREATE INDEX idx_scheduled_run_at ON queue.scheduled (run_at);
+CREATE INDEX idx_scheduled_holds ON queue.scheduled (queue, key) WHERE holds;
 COMMENT ON TABLE queue.scheduled IS 'Jobs that may start later: pushed for a time, snoozed, or waiting for the next attempt.';
 COMMENT ON COLUMN queue.scheduled.run_at IS 'When it moves to queue.ready.';
+COMMENT ON COLUMN queue.scheduled.holds IS 'It keeps its place among the jobs with its key: where only one may run, others wait for its next attempt.';
 ALTER TABLE queue.scheduled SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE TABLE queue.waiting (
+    seq          bigint      NOT NULL,
+    since        timestamptz NOT NULL DEFAULT now(),
+    job          uuid        NOT NULL,
+    priority     smallint    NOT NULL,
+    attempt      smallint    NOT NULL,
+    max_attempts smallint    NOT NULL,
+    queue        text COLLATE "C" NOT NULL,
+    key          text COLLATE "C" NOT NULL,
+    tenant       text COLLATE "C" NOT NULL DEFAULT '',
+    CONSTRAINT waiting_pkey PRIMARY KEY (queue, key, priority, seq)
+);
+COMMENT ON TABLE queue.waiting IS 'Jobs whose turn had come and whose key was held by others. The end of one of those moves the next to queue.ready.';
+COMMENT ON COLUMN queue.waiting.seq IS 'As it was in queue.ready: the order within key and priority.';
+COMMENT ON COLUMN queue.waiting.since IS 'When it first became ready.';
+ALTER TABLE queue.waiting SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 -- What runs --------------------------------------------------------------------------------------
 
@@ -87,14 +125,19 @@ CREATE TABLE queue.leases (
     jobs         uuid[]      NOT NULL,
     attempts     smallint[]  NOT NULL,
     max_attempts smallint[]  NOT NULL,
+    queue        text COLLATE "C",
+    keys         text[] COLLATE "C",
     CONSTRAINT ck_leases_same_length CHECK (
         cardinality(jobs) = cardinality(attempts) AND cardinality(jobs) = cardinality(max_attempts)
+            AND (keys IS NULL OR cardinality(jobs) = cardinality(keys))
     )
 );
 COMMENT ON TABLE queue.leases IS 'One row per claimed batch. Whoever finds its row owns the batch; a rescue deletes the row.';
 COMMENT ON COLUMN queue.leases.token IS 'Every write for these jobs names it.';
 COMMENT ON COLUMN queue.leases.worker IS 'Which process; no foreign key, because it would lock that row for each claim.';
 COMMENT ON COLUMN queue.leases.jobs IS 'The batch. Jobs that have ended stay listed; their rows in queue.runs tell.';
+COMMENT ON COLUMN queue.leases.queue IS 'Where a queue has rules, its jobs are claimed apart; null: of any queues.';
+COMMENT ON COLUMN queue.leases.keys IS 'The keys that these jobs hold until they have ended; null: none has one.';
 COMMENT ON COLUMN queue.leases.expires_at IS 'From then on anybody may rescue the batch. Renewed while the worker lives.';
 ALTER TABLE queue.leases SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- Random bits do not get smaller; trying would cost a tenth of a claim.
@@ -267,15 +310,42 @@ COMMENT ON TABLE queue.kinds IS 'Kinds that some worker has declared at its star
 COMMENT ON COLUMN queue.kinds.max_losses IS 'After so many attempts in a row that killed their worker a job is poison.';
 
 CREATE TABLE queue.queues (
-    name       text COLLATE "C" NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
-                           CONSTRAINT ck_queues_name CHECK (name ~ '^[a-z][a-z0-9_]*$'),
-    paused     boolean     NOT NULL DEFAULT false,
-    changed_at timestamptz NOT NULL DEFAULT now(),
-    keep_days  smallint    CONSTRAINT ck_queues_keep_days CHECK (keep_days BETWEEN 1 AND 3650)
+    name            text COLLATE "C" NOT NULL CONSTRAINT queues_pkey PRIMARY KEY
+                                CONSTRAINT ck_queues_name CHECK (name ~ '^[a-z][a-z0-9_]*$'),
+    paused          boolean     NOT NULL DEFAULT false,
+    changed_at      timestamptz NOT NULL DEFAULT now(),
+    keep_days       smallint    CONSTRAINT ck_queues_keep_days CHECK (keep_days BETWEEN 1 AND 3650),
+    keyed           boolean     NOT NULL DEFAULT false,
+    fair            boolean     NOT NULL DEFAULT false,
+    concurrency     integer     CONSTRAINT ck_queues_concurrency CHECK (concurrency BETWEEN 1 AND 1000000),
+    key_concurrency smallint    NOT NULL DEFAULT 1
+                                CONSTRAINT ck_queues_key_concurrency CHECK (key_concurrency BETWEEN 1 AND 10000),
+    per_second      float8      CONSTRAINT ck_queues_per_second CHECK (per_second BETWEEN 0.00001 AND 1000000),
+    burst           integer     CONSTRAINT ck_queues_burst CHECK (burst BETWEEN 1 AND 1000000),
+    key_per_second  float8      CONSTRAINT ck_queues_key_per_second CHECK (key_per_second BETWEEN 0.00001 AND 1000000),
+    key_burst       integer     CONSTRAINT ck_queues_key_burst CHECK (key_burst BETWEEN 1 AND 1000000),
+    max_backlog     integer     CONSTRAINT ck_queues_max_backlog CHECK (max_backlog BETWEEN 1 AND 100000000),
+    full_delay      interval    CONSTRAINT ck_queues_full_delay CHECK (full_delay BETWEEN '1 second' AND '1 day'),
+    ruled           boolean     NOT NULL GENERATED ALWAYS AS (
+        keyed OR fair OR concurrency IS NOT NULL OR per_second IS NOT NULL
+    ) STORED,
+    ruled_since     timestamptz
 );
 COMMENT ON TABLE queue.queues IS 'What an operator has said about a queue. A queue without a row is not paused, and kept like most.';
 COMMENT ON COLUMN queue.queues.keep_days IS 'Days that its ended jobs stay readable; null: as the settings say for all.';
 COMMENT ON COLUMN queue.queues.paused IS 'No job of it starts; those that run go on.';
+COMMENT ON COLUMN queue.queues.keyed IS 'A job with a key has been pushed to it.';
+COMMENT ON COLUMN queue.queues.fair IS 'Tenants take turns.';
+COMMENT ON COLUMN queue.queues.concurrency IS 'So many of its jobs run at a time at most, in all processes together; null: as many as they can.';
+COMMENT ON COLUMN queue.queues.key_concurrency IS 'So many of its jobs with one key run at a time. With 1, they run in order, and a job keeps its place while it waits for its next attempt.';
+COMMENT ON COLUMN queue.queues.per_second IS 'So many of its jobs start in a second, in the long run and by their weights; null: no limit.';
+COMMENT ON COLUMN queue.queues.burst IS 'How many may start at once after a pause; null: as many as in a tenth of a second, and one at least.';
+COMMENT ON COLUMN queue.queues.key_per_second IS 'As per_second, for the jobs of each key.';
+COMMENT ON COLUMN queue.queues.key_burst IS 'As burst, for the jobs of each key.';
+COMMENT ON COLUMN queue.queues.max_backlog IS 'With so many jobs that could start, a push is refused or put off; null: never.';
+COMMENT ON COLUMN queue.queues.full_delay IS 'A push to a full queue is put off so long; null: it is refused.';
+COMMENT ON COLUMN queue.queues.ruled IS 'Its jobs are claimed by its rules, with queue.take.';
+COMMENT ON COLUMN queue.queues.ruled_since IS 'When it got its first rule. Leases from before do not name it.';
 COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
 
 -- Who waits ---------------------------------------------------------------------------------------
@@ -299,6 +369,7 @@ ALTER TABLE queue.jobs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.jobs_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.ready ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.scheduled ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.waiting ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.workers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.dead_letters ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.outputs ENABLE ROW LEVEL SECURITY;

@@ -49,10 +49,11 @@ RETURN encode(set_bit(set_bit(overlay(
 ), 52, 1), 53, 1), 'hex')::uuid;
 COMMENT ON FUNCTION queue.new_id IS 'A UUIDv7, on every version of Postgres.';
 
--- The same inserts as in crates/queue/sql/push.sql, which stays free of everything about keys.
+-- The same inserts as in crates/queue/sql/push.sql, which stays free of everything that few jobs need.
 CREATE FUNCTION queue.store(
     ids uuid[], kinds text[], queues text[], args jsonb[], priorities smallint[], max_attempts smallint[],
-    run_ats timestamptz[], delays float8[], owners uuid[], traces text[], keys text[], untils timestamptz[]
+    run_ats timestamptz[], delays float8[], owners uuid[], traces text[], unique_keys text[], untils timestamptz[],
+    keys text[], tenants text[], weights smallint[]
 ) RETURNS TABLE (job uuid, until timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -66,7 +67,7 @@ BEGIN
     -- of equal keys in one batch the first wins.
     FOR wanted IN
         SELECT id, kind, key, until, position
-        FROM unnest(ids, kinds, keys, untils) WITH ORDINALITY AS w(id, kind, key, until, position)
+        FROM unnest(ids, kinds, unique_keys, untils) WITH ORDINALITY AS w(id, kind, key, until, position)
         WHERE key IS NOT NULL
         ORDER BY kind COLLATE "C", key COLLATE "C", position
     LOOP
@@ -75,30 +76,55 @@ BEGIN
         held_untils[wanted.position] := held.until;
     END LOOP;
 
-    WITH pushed AS (
-        SELECT *, coalesce(run_at, now() + make_interval(secs => delay_seconds)) AS starts_at
+    -- Claims by the rules of a queue, from now on, since one of these has a key.
+    FOR wanted IN
+        SELECT DISTINCT queue FROM unnest(queues, keys) AS k(queue, key)
+        WHERE key IS NOT NULL AND NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = k.queue AND q.keyed)
+        ORDER BY queue
+    LOOP
+        INSERT INTO queue.queues AS q (name, keyed, ruled_since) VALUES (wanted.queue, true, now())
+        ON CONFLICT (name) DO UPDATE SET keyed = true, ruled_since = coalesce(q.ruled_since, now()) WHERE NOT q.keyed;
+    END LOOP;
+
+    WITH given AS MATERIALIZED (
+        SELECT *
         FROM unnest(
             ids, kinds, queues, store.args, priorities, store.max_attempts, run_ats, delays, owners,
-            traces, keys, untils, holders
+            traces, unique_keys, untils, holders, keys, tenants, weights
         ) WITH ORDINALITY AS p(
             id, kind, queue, args, priority, max_attempts, run_at, delay_seconds, owner,
-            trace, key, until, holder, position
+            trace, unique_key, until, holder, key, tenant, weight, position
         )
         WHERE holder = id
     ),
-    stored AS (
-        INSERT INTO queue.jobs (id, kind, queue, args, priority, max_attempts, owner, trace, unique_key)
+    rules AS MATERIALIZED (
+        SELECT q.name, q.fair, queue.admit(q, g.jobs) AS put_off
+        FROM (SELECT queue, count(*) AS jobs FROM given GROUP BY queue) g
+        JOIN queue.queues q ON q.name = g.queue AND (q.fair OR q.max_backlog IS NOT NULL)
+    ),
+    pushed AS (
         SELECT
-            id, kind, queue, args, priority, max_attempts, owner, trace, CASE WHEN until IS NULL THEN key END
+            g.*, coalesce(g.run_at, now() + make_interval(secs => g.delay_seconds), now() + r.put_off) AS starts_at,
+            CASE WHEN r.fair THEN coalesce(g.tenant, g.owner::text, '-') ELSE '' END AS lane
+        FROM given g
+        LEFT JOIN rules r ON r.name = g.queue
+    ),
+    stored AS (
+        INSERT INTO queue.jobs
+            (id, kind, queue, args, priority, max_attempts, owner, trace, unique_key, key, tenant, weight)
+        SELECT
+            id, kind, queue, args, priority, max_attempts, owner, trace, CASE WHEN until IS NULL THEN unique_key END,
+            key, tenant, weight
         FROM pushed
     ),
     later AS (
-        INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-        SELECT id, starts_at, queue, priority, 1, max_attempts FROM pushed WHERE starts_at > now()
+        INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, key, tenant)
+        SELECT id, starts_at, queue, priority, 1, max_attempts, coalesce(key, ''), lane
+        FROM pushed WHERE starts_at > now()
     ),
     at_once AS (
-        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-        SELECT queue, priority, id, 1, max_attempts FROM pushed
+        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+        SELECT queue, priority, id, 1, max_attempts, coalesce(key, ''), lane FROM pushed
         WHERE (starts_at IS NULL OR starts_at <= now()) AND pg_current_xact_id() IS NOT NULL
         ORDER BY position
         RETURNING queue
@@ -108,7 +134,7 @@ BEGIN
     FROM (SELECT DISTINCT queue FROM at_once) q;
     RETURN QUERY SELECT h.holder, h.until FROM unnest(holders, held_untils) AS h(holder, until);
 END $$;
-COMMENT ON FUNCTION queue.store IS 'Stores jobs whose keys are free; answers in order the job that each push stands for, and until when its key is held.';
+COMMENT ON FUNCTION queue.store IS 'Stores jobs whose unique keys are free; answers in order the job that each push stands for, and until when its key is held.';
 
 CREATE FUNCTION queue.push_many(jobs jsonb) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -121,7 +147,7 @@ BEGIN
     SELECT min(name) INTO wrong
     FROM jsonb_array_elements(jobs) AS j(job), jsonb_object_keys(job) AS name
     WHERE name NOT IN ('kind', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'owner',
-        'unique_key', 'unique_until', 'trace');
+        'unique_key', 'unique_until', 'trace', 'key', 'tenant', 'weight');
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'a job has no option %', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -142,10 +168,11 @@ BEGIN
         SELECT g.*, k.queue AS kind_queue, k.max_attempts AS kind_attempts
         FROM ROWS FROM (jsonb_to_recordset(jobs) AS (
             kind text, args jsonb, queue text, priority smallint, run_at timestamptz, delay interval,
-            max_attempts smallint, owner uuid, unique_key text, unique_until timestamptz, trace text
+            max_attempts smallint, owner uuid, unique_key text, unique_until timestamptz, trace text,
+            key text, tenant text, weight smallint
         )) WITH ORDINALITY AS g(
             kind, args, queue, priority, run_at, delay,
-            max_attempts, owner, unique_key, unique_until, trace, position
+            max_attempts, owner, unique_key, unique_until, trace, key, tenant, weight, position
         )
         JOIN queue.kinds k ON k.kind = g.kind
     )
@@ -162,14 +189,17 @@ BEGIN
             array_agg(extract(epoch FROM delay)::float8 ORDER BY position) AS delays,
             array_agg(owner ORDER BY position) AS owners,
             array_agg(trace ORDER BY position) AS traces,
-            array_agg(unique_key ORDER BY position) AS keys,
-            array_agg(unique_until ORDER BY position) AS untils
+            array_agg(unique_key ORDER BY position) AS unique_keys,
+            array_agg(unique_until ORDER BY position) AS untils,
+            array_agg(key ORDER BY position) AS keys,
+            array_agg(tenant ORDER BY position) AS tenants,
+            array_agg(weight ORDER BY position) AS weights
         FROM given
         HAVING count(*) > 0
     ) a
     CROSS JOIN queue.store(
         a.ids, a.kinds, a.queues, a.args, a.priorities, a.max_attempts,
-        a.run_ats, a.delays, a.owners, a.traces, a.keys, a.untils
+        a.run_ats, a.delays, a.owners, a.traces, a.unique_keys, a.untils, a.keys, a.tenants, a.weights
     ) s;
 END $$;
 COMMENT ON FUNCTION queue.push_many IS 'Pushes jobs, each an object with the parameters of queue.push; answers their ids in order. All or none.';
@@ -178,13 +208,13 @@ CREATE FUNCTION queue.push(
     kind text, args jsonb DEFAULT '{}', queue text DEFAULT NULL, priority integer DEFAULT 0,
     run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL, max_attempts integer DEFAULT NULL,
     owner uuid DEFAULT NULL, unique_key text DEFAULT NULL, unique_until timestamptz DEFAULT NULL,
-    trace text DEFAULT NULL
+    trace text DEFAULT NULL, key text DEFAULT NULL, tenant text DEFAULT NULL, weight integer DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 RETURN queue.push_many(jsonb_build_array(jsonb_build_object(
     'kind', kind, 'args', args, 'queue', queue, 'priority', priority, 'run_at', run_at, 'delay', delay,
     'max_attempts', max_attempts, 'owner', owner, 'unique_key', unique_key, 'unique_until', unique_until,
-    'trace', trace
+    'trace', trace, 'key', key, 'tenant', tenant, 'weight', weight
 )));
 COMMENT ON FUNCTION queue.push IS 'Pushes a job; answers its id, or the id of the job that holds the unique key. The key is held until that job has ended, or until unique_until; infinity is as long as the job is kept.';
 
@@ -197,15 +227,17 @@ SELECT
         WHEN s.job IS NOT NULL THEN 'scheduled'
         WHEN l.job IS NOT NULL THEN 'running'
         WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
+        WHEN w.job IS NOT NULL THEN 'waiting'
         WHEN r.job IS NOT NULL THEN 'ready'
         ELSE 'pruned'
     END AS state,
-    coalesce(s.attempt, l.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
-    coalesce(s.max_attempts, l.max_attempts, r.max_attempts, j.max_attempts) AS max_attempts,
+    coalesce(s.attempt, l.attempt, w.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
+    coalesce(s.max_attempts, l.max_attempts, w.max_attempts, r.max_attempts, j.max_attempts) AS max_attempts,
     s.run_at, last.ended_at, last.error
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id
-LEFT JOIN queue.ready r ON r.queue = j.queue AND r.priority = j.priority AND r.job = j.id
+LEFT JOIN queue.ready r ON r.queue = j.queue AND r.priority IN (j.priority, j.priority - 1000) AND r.job = j.id
+LEFT JOIN queue.waiting w ON w.queue = j.queue AND w.key = j.key AND w.job = j.id
 LEFT JOIN (
     SELECT u.job, u.attempt, u.max_attempts
     FROM queue.leases
@@ -237,21 +269,35 @@ COMMENT ON FUNCTION queue.status IS 'Where a job stands; no row when there is no
 
 CREATE FUNCTION queue.unqueue(id uuid, decided_by text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted record;
 BEGIN
+    SELECT j.id, j.kind, j.queue, j.priority, j.key INTO wanted FROM queue.jobs j WHERE j.id = unqueue.id;
+    IF wanted.key IS NOT NULL THEN
+        -- Before anything else: a claim that has the gate for itself may wait for our row.
+        PERFORM queue.share_gate(wanted.queue);
+    END IF;
     WITH job AS (
-        SELECT j.id, j.kind, j.queue, j.priority FROM queue.jobs j WHERE j.id = unqueue.id
+        SELECT wanted.id, wanted.kind, wanted.queue, wanted.priority, wanted.key
     ),
     ready AS (
         DELETE FROM queue.ready r
         USING job j
-        WHERE r.queue = j.queue AND r.priority = j.priority AND r.job = j.id
-        RETURNING r.job, r.attempt
+        WHERE r.queue = j.queue AND r.priority IN (j.priority, j.priority - 1000) AND r.job = j.id
+        RETURNING r.job, r.attempt, r.priority < -100 AS had_place
     ),
     scheduled AS (
-        DELETE FROM queue.scheduled s USING job j WHERE s.job = j.id RETURNING s.job, s.attempt
+        DELETE FROM queue.scheduled s USING job j WHERE s.job = j.id RETURNING s.job, s.attempt, s.holds AS had_place
+    ),
+    waiting AS (
+        DELETE FROM queue.waiting w USING job j WHERE w.queue = j.queue AND w.key = j.key AND w.job = j.id
+        RETURNING w.job, w.attempt, false AS had_place
     ),
     taken AS (
-        SELECT job, attempt FROM ready UNION ALL SELECT job, attempt FROM scheduled
+        SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM waiting
+    ),
+    passed AS (
+        SELECT queue.pass_on(ARRAY[j.queue], ARRAY[j.key]) FROM taken t JOIN job j ON j.id = t.job WHERE t.had_place
     ),
     heeded AS (
         DELETE FROM queue.cancellations c USING taken t WHERE c.job = t.job
@@ -266,6 +312,7 @@ BEGIN
     )
     INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
     SELECT job, now(), j.kind, j.queue, 'cancelled', 'decided', '' FROM taken t JOIN job j ON j.id = t.job
+    WHERE (SELECT count(*) FROM passed) >= 0
     ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END $$;
@@ -282,7 +329,7 @@ BEGIN
     SELECT s.state INTO was FROM queue.status(id) s;
     IF was IS NULL THEN
         RETURN 'no_such_job';
-    ELSIF was NOT IN ('running', 'ready', 'scheduled') THEN
+    ELSIF was NOT IN ('running', 'ready', 'scheduled', 'waiting') THEN
         RETURN 'already_ended';
     END IF;
     INSERT INTO queue.cancellations (job) VALUES (id) ON CONFLICT DO NOTHING;
@@ -324,8 +371,10 @@ BEGIN
     VALUES (job.id, nextval('queue.leases_token_seq'), now(), now(), tried, 'retried', decided_by);
     -- A request to stop that came too late for the earlier attempts.
     DELETE FROM queue.cancellations c WHERE c.job = retry.id;
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    VALUES (job.queue, job.priority, job.id, tried + 1, tried + job.max_attempts);
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+    VALUES (
+        job.queue, job.priority, job.id, tried + 1, tried + job.max_attempts, coalesce(job.key, ''), queue.lane_of(job)
+    );
     PERFORM queue.wake(job.queue);
     result := 'now';
 END $$;
@@ -363,7 +412,7 @@ CREATE VIEW util.job_queue WITH (security_invoker = true) AS
 SELECT
     s.id, s.kind AS queue, s.args AS payload, k.key AS idempotency_key, s.priority,
     CASE
-        WHEN s.state IN ('scheduled', 'ready') THEN 'pending'
+        WHEN s.state IN ('scheduled', 'ready', 'waiting') THEN 'pending'
         WHEN s.state = 'running' THEN 'running'
         WHEN s.state = 'done' THEN 'completed'
         WHEN s.state = 'discarded' THEN 'failed'
@@ -389,14 +438,9 @@ CREATE FUNCTION util.enqueue(
 ) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- Silently losing an order that somebody relies on would be worse.
-    IF ordering_key IS NOT NULL THEN
-        RAISE EXCEPTION 'jobs are not ordered by key: ordering_key has to be null'
-            USING ERRCODE = 'feature_not_supported';
-    END IF;
     RETURN queue.push(
         kind => enqueue.queue, args => payload, priority => priority, run_at => run_at, max_attempts => max_attempts,
-        unique_key => idempotency_key, unique_until => 'infinity'
+        unique_key => idempotency_key, unique_until => 'infinity', key => ordering_key
     );
 END $$;
 COMMENT ON FUNCTION util.enqueue IS 'queue.push under the name of the platform''s schema; its queue is a kind. A key is never used twice as long as its job is kept.';

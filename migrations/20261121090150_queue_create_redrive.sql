@@ -62,7 +62,7 @@ BEGIN
     ),
     again AS (
         SELECT
-            j.id, j.queue, j.priority, j.max_attempts, coalesce(last.attempt, 0::smallint) AS tried,
+            j.id, j.queue, j.priority, j.max_attempts, coalesce(j.key, '') AS key, queue.lane_of(j) AS tenant, coalesce(last.attempt, 0::smallint) AS tried,
             redrive.delay + make_interval(
                 secs => coalesce((row_number() OVER (ORDER BY j.id) - 1) / redrive.per_second, 0)
             ) AS wait
@@ -82,12 +82,12 @@ BEGIN
         DELETE FROM queue.cancellations c USING again a WHERE c.job = a.id
     ),
     later AS (
-        INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-        SELECT id, now() + wait, queue, priority, tried + 1, tried + max_attempts FROM again WHERE wait > interval '0'
+        INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, key, tenant)
+        SELECT id, now() + wait, queue, priority, tried + 1, tried + max_attempts, key, tenant FROM again WHERE wait > interval '0'
     ),
     at_once AS (
-        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-        SELECT queue, priority, id, tried + 1, tried + max_attempts FROM again WHERE wait <= interval '0' ORDER BY id
+        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+        SELECT queue, priority, id, tried + 1, tried + max_attempts, key, tenant FROM again WHERE wait <= interval '0' ORDER BY id
         RETURNING queue
     )
     SELECT (SELECT count(*) FROM again), (SELECT array_agg(DISTINCT queue) FROM at_once) INTO retried, queues;

@@ -161,6 +161,7 @@ pub enum State {
     /// Waits for its time, or for the next attempt.
     Scheduled,
     Ready,
+    Waiting,
     Running,
     Done,
     /// Its handler decided that it cannot be done.
@@ -237,6 +238,7 @@ impl From<inspect::JobState> for State {
         match state {
             inspect::JobState::Scheduled => Self::Scheduled,
             inspect::JobState::Ready => Self::Ready,
+            inspect::JobState::Waiting => Self::Waiting,
             inspect::JobState::Running => Self::Running,
             inspect::JobState::Done => Self::Done,
             inspect::JobState::Discarded => Self::Discarded,

@@ -16,7 +16,7 @@
 WITH wanted AS MATERIALIZED (
     SELECT queue, free, NOT $11 AND pg_try_advisory_xact_lock(1111834949, hashtext(queue)) AS alone
     FROM unnest($2::text[], $3::integer[]) AS w(queue, free)
-    WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND q.paused)
+    WHERE NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = w.queue AND (q.paused OR q.ruled))
         AND set_config('lock_timeout', '1s', true) IS NOT NULL
 ),
 stretches AS MATERIALIZED (
@@ -80,18 +80,20 @@ SELECT
         SELECT queue FROM wanted w
         WHERE alone AND free > (SELECT count(*) FROM picked p WHERE p.queue = w.queue)
     ) AS "exhausted?",
+    -- These are claimed apart, with queue.take.
+    ARRAY(SELECT name FROM queue.queues WHERE ruled AND name = ANY ($2)) AS "ruled?",
     coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0) AS "last_seq?",
     (SELECT token FROM lease) AS "token?",
     NULL::bigint AS "seq?", NULL::smallint AS "priority?", NULL::smallint AS "attempt?",
     NULL::smallint AS "max_attempts?", NULL::text AS "queue?", NULL::uuid AS "id?", NULL::text AS "kind?",
     NULL::jsonb AS "args?: Json<Box<RawValue>>", NULL::uuid AS "owner?", NULL::text AS "trace?",
-    NULL::boolean AS "keyed?", NULL::boolean AS "cancelled?"
+    NULL::uuid AS "workflow?", NULL::boolean AS "keyed?", NULL::boolean AS "cancelled?"
 FROM (SELECT pg_current_snapshot() AS snapshot) s
 UNION ALL (
     SELECT
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         t.seq, t.priority, t.attempt, t.max_attempts, t.queue, j.id, j.kind, j.args, j.owner, j.trace,
-        j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
+        j.workflow, j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
     FROM taken t
     JOIN queue.jobs j ON j.id = t.job
     ORDER BY t.priority, t.seq

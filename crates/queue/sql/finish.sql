@@ -4,9 +4,10 @@
 --
 -- $2 to $7 have an entry for each attempt. What only few of them need comes apart, and costs the
 -- others nothing: $10 to $16 run again, $17 and $18 hold a key, $19 and $20 were asked to stop,
--- $21 to $26 go to the dead letters, $27 to $29 have something to say.
+-- $21 to $26 go to the dead letters, $27 to $29 have something to say. $30 and $31 are keys and tenants of
+-- those that run again, $32 to $35 give up their places among the jobs with their keys.
 WITH alive AS MATERIALIZED (
-    SELECT token, worker FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
+    SELECT token, worker, queue FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
 ),
 recorded AS (
     INSERT INTO queue.runs (job, token, started_at, ended_at, worker, attempt, outcome, note)
@@ -23,19 +24,24 @@ recorded AS (
 ),
 again AS (
     SELECT a.*
-    FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::smallint[], $14::smallint[], $15::smallint[], $16::float8[])
-        AS a(job, token, queue, priority, attempt, max_attempts, seconds)
+    FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::smallint[], $14::smallint[], $15::smallint[], $16::float8[], $30::text[], $31::text[])
+        AS a(job, token, queue, priority, attempt, max_attempts, seconds, key, tenant)
     JOIN recorded USING (job, token)
 ),
 later AS (
-    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-    SELECT job, coalesce($1, now()) + make_interval(secs => seconds), queue, priority, attempt, max_attempts
+    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, key, tenant, holds)
+    SELECT
+        job, coalesce($1, now()) + make_interval(secs => seconds), queue, priority, attempt, max_attempts, key, tenant,
+        key <> '' AND queue.key_concurrency(queue, key) = 1
     FROM again
     WHERE seconds > 0
+    RETURNING queue, key, holds
 ),
 at_once AS (
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, job, attempt, max_attempts FROM again WHERE seconds = 0
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+    SELECT
+        queue, priority - CASE WHEN key = '' THEN 0 ELSE 1000 END, job, attempt, max_attempts, key, tenant
+    FROM again WHERE seconds = 0
     RETURNING queue
 ),
 freed AS (
@@ -70,11 +76,29 @@ said AS (
 closed AS (
     DELETE FROM queue.leases WHERE token = ANY ($8::bigint[])
 ),
+passed AS (
+    SELECT queue.pass_on(array_agg(p.queue), array_agg(p.key))
+    FROM (
+        SELECT queue, key
+        FROM unnest($32::uuid[], $33::bigint[], $34::text[], $35::text[]) AS p(job, token, queue, key)
+        JOIN recorded USING (job, token)
+        UNION ALL
+        SELECT queue, key FROM later WHERE key <> '' AND NOT holds
+    ) p
+    HAVING count(*) > 0
+),
 told AS (
-    SELECT queue.wake(queue) FROM (SELECT DISTINCT queue FROM at_once) q
+    SELECT queue.wake(queue)
+    FROM (
+        SELECT queue FROM at_once
+        UNION
+        -- Others may wait for the end of any of its jobs.
+        SELECT a.queue FROM alive a JOIN queue.queues q ON q.name = a.queue AND q.concurrency IS NOT NULL
+    ) q
 )
 SELECT
-    a.token AS "token!", count(r.token) AS "recorded!", (SELECT count(*) FROM told) AS "queues!"
+    a.token AS "token!", count(r.token) AS "recorded!", (SELECT count(*) FROM told) AS "queues!",
+    (SELECT count(*) FROM passed) AS "passed!"
 FROM alive a
 LEFT JOIN recorded r USING (token)
 GROUP BY a.token

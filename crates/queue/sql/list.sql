@@ -3,6 +3,9 @@
 WITH ready AS MATERIALIZED (
     SELECT job, attempt FROM queue.ready WHERE $2::text IS NULL OR queue = $2
 ),
+waiting AS MATERIALIZED (
+    SELECT job, attempt FROM queue.waiting WHERE $2::text IS NULL OR queue = $2
+),
 running AS MATERIALIZED (
     SELECT u.job, u.attempt
     FROM queue.leases l
@@ -14,11 +17,12 @@ running AS MATERIALIZED (
 standing AS (
     SELECT
         j.id, j.kind, j.queue, j.created_at,
-        coalesce(s.attempt, l.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
+        coalesce(s.attempt, l.attempt, w.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
         last.error,
         CASE
             WHEN s.job IS NOT NULL THEN 'scheduled'
             WHEN l.job IS NOT NULL THEN 'running'
+            WHEN w.job IS NOT NULL THEN 'waiting'
             WHEN r.job IS NOT NULL THEN 'ready'
             WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
             ELSE 'pruned'
@@ -26,6 +30,7 @@ standing AS (
     FROM queue.jobs j
     LEFT JOIN queue.scheduled s ON s.job = j.id
     LEFT JOIN running l ON l.job = j.id
+    LEFT JOIN waiting w ON w.job = j.id
     LEFT JOIN ready r ON r.job = j.id
     LEFT JOIN LATERAL (
         SELECT runs.attempt, runs.outcome, CASE WHEN runs.worker IS NOT NULL THEN runs.note END AS error

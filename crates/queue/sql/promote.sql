@@ -11,11 +11,13 @@ WITH due AS MATERIALIZED (
 moved AS (
     DELETE FROM queue.scheduled
     WHERE ctid = ANY (ARRAY(SELECT row_id FROM due))
-    RETURNING job, run_at, queue, priority, attempt, max_attempts
+    RETURNING job, run_at, queue, priority, attempt, max_attempts, key, tenant, holds
 ),
 ready AS (
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, job, attempt, max_attempts FROM moved ORDER BY run_at
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+    SELECT
+        queue, priority - CASE WHEN holds THEN 1000 ELSE 0 END, job, attempt, max_attempts, key, tenant
+    FROM moved ORDER BY run_at
     RETURNING queue
 ),
 told AS (

@@ -1,5 +1,5 @@
 -- queue.push
--- Stores jobs and makes each ready, or schedules it when its time is still to come.
+-- Stores jobs without keys of any sort, and makes each ready, or schedules it when its time is still to come.
 WITH pushed AS (
     SELECT *
     FROM unnest(
@@ -9,21 +9,31 @@ WITH pushed AS (
         id, kind, queue, args, priority, max_attempts, run_at, delay_seconds, owner, trace, position
     )
 ),
+-- Queues that are fair, or take only so many: for others there is no row.
+rules AS MATERIALIZED (
+    SELECT q.name, q.fair, queue.admit(q, p.jobs) AS put_off
+    FROM (SELECT queue, count(*) AS jobs FROM pushed GROUP BY queue) p
+    JOIN queue.queues q ON q.name = p.queue AND (q.fair OR q.max_backlog IS NOT NULL)
+),
 stored AS (
     INSERT INTO queue.jobs (id, kind, queue, args, priority, max_attempts, owner, trace)
     SELECT id, kind, queue, args, priority, max_attempts, owner, trace FROM pushed
 ),
 timed AS (
-    SELECT *, coalesce(run_at, now() + make_interval(secs => delay_seconds)) AS starts_at FROM pushed
+    SELECT
+        p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds), now() + r.put_off) AS starts_at,
+        CASE WHEN r.fair THEN coalesce(p.owner::text, '-') ELSE '' END AS tenant
+    FROM pushed p
+    LEFT JOIN rules r ON r.name = p.queue
 ),
 later AS (
-    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-    SELECT id, starts_at, queue, priority, 1, max_attempts FROM timed WHERE starts_at > now()
+    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, tenant)
+    SELECT id, starts_at, queue, priority, 1, max_attempts, tenant FROM timed WHERE starts_at > now()
 ),
 at_once AS (
     -- In the order of the call: `seq` is what a queue starts by.
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, id, 1, max_attempts FROM timed
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, tenant)
+    SELECT queue, priority, id, 1, max_attempts, tenant FROM timed
     WHERE (starts_at IS NULL OR starts_at <= now())
         -- The transaction has its number before a row has its seq: see queue.ready.
         AND pg_current_xact_id() IS NOT NULL

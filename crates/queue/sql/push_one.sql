@@ -5,15 +5,22 @@ WITH stored AS (
     VALUES ($1, $2, $3, $4, $5, $6, $9, $10)
 ),
 timed AS (
-    SELECT coalesce($7::timestamptz, now() + make_interval(secs => $8::float8)) AS starts_at
+    SELECT
+        coalesce($7::timestamptz, now() + make_interval(secs => $8::float8), now() + r.put_off) AS starts_at,
+        CASE WHEN r.fair THEN coalesce($9::uuid::text, '-') ELSE '' END AS tenant
+    FROM (SELECT) one
+    LEFT JOIN (
+        SELECT q.fair, queue.admit(q, 1) AS put_off FROM queue.queues q
+        WHERE q.name = $3 AND (q.fair OR q.max_backlog IS NOT NULL)
+    ) r ON true
 ),
 later AS (
-    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts)
-    SELECT $1, starts_at, $3, $5, 1, $6 FROM timed WHERE starts_at > now()
+    INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, tenant)
+    SELECT $1, starts_at, $3, $5, 1, $6, tenant FROM timed WHERE starts_at > now()
 ),
 at_once AS (
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT $3, $5, $1, 1, $6 FROM timed
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, tenant)
+    SELECT $3, $5, $1, 1, $6, tenant FROM timed
     WHERE (starts_at IS NULL OR starts_at <= now())
         -- The transaction has its number before a row has its seq: see queue.ready.
         AND pg_current_xact_id() IS NOT NULL

@@ -3,6 +3,9 @@
 WITH ready AS (
     SELECT queue, count(*) AS ready, extract(epoch FROM now() - min(since))::float8 AS oldest FROM queue.ready GROUP BY queue
 ),
+waiting AS (
+    SELECT queue, count(*) AS waiting FROM queue.waiting GROUP BY queue
+),
 scheduled AS (
     SELECT queue, count(*) AS scheduled FROM queue.scheduled GROUP BY queue
 ),
@@ -25,11 +28,13 @@ SELECT
     coalesce(paused, false) AS "paused!",
     keep_days,
     coalesce(ready, 0) AS "ready!",
+    coalesce(waiting, 0) AS "waiting!",
     coalesce(scheduled, 0) AS "scheduled!",
     coalesce(running, 0) AS "running!",
     coalesce(dead, 0) AS "dead!",
     oldest AS oldest_ready_seconds
 FROM ready
+FULL JOIN waiting USING (queue)
 FULL JOIN scheduled USING (queue)
 FULL JOIN running USING (queue)
 FULL JOIN dead USING (queue)

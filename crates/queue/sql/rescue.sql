@@ -11,7 +11,8 @@ WITH gone AS (
 ),
 lost AS (
     SELECT
-        g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority,
+        g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority, j.key,
+        queue.lane_of(j) AS tenant,
         coalesce(k.max_losses, $3) AS max_losses, before.killed,
         cardinality(g.jobs) = 1 AS alone
     FROM gone g
@@ -48,8 +49,12 @@ recorded AS (
     FROM judged
 ),
 again AS (
-    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts)
-    SELECT queue, priority, job, attempt + 1, max_attempts FROM judged WHERE cause IS NULL
+    INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
+    SELECT
+        -- It keeps its place among the jobs with its key.
+        queue, priority - CASE WHEN key IS NULL THEN 0 ELSE 1000 END, job, attempt + 1, max_attempts,
+        coalesce(key, ''), tenant
+    FROM judged WHERE cause IS NULL
     RETURNING queue
 ),
 buried AS (
@@ -66,10 +71,15 @@ freed AS (
     USING judged l
     WHERE k.job = l.job AND k.until IS NULL AND l.cause IS NOT NULL
 ),
+passed AS (
+    SELECT queue.pass_on(array_agg(queue), array_agg(key)) FROM judged
+    WHERE cause IS NOT NULL AND key IS NOT NULL HAVING count(*) > 0
+),
 told AS (
     SELECT queue.wake(queue) FROM (SELECT DISTINCT queue FROM again) q
 )
 SELECT
     (SELECT count(*) FROM judged) AS "lost!",
     (SELECT count(*) FROM judged WHERE cause = 'poison') AS "poison!",
+    (SELECT count(*) FROM passed) AS "passed!",
     (SELECT count(*) FROM told) AS "queues!"

@@ -14,6 +14,9 @@ pub enum Error {
     BadArgs(String),
     #[error("arguments have {bytes} bytes, at most {limit} are stored")]
     TooLarge { bytes: usize, limit: usize },
+    /// Its queue lets only so many wait.
+    #[error("{0}")]
+    Full(String),
     #[error("the output cannot be stored: {0}")]
     BadOutput(String),
     /// The lease was lost: somebody else owns the job, and this run may write nothing more.
@@ -39,10 +42,16 @@ pub enum Error {
 /// `numeric_value_out_of_range`, `datetime_field_overflow`.
 const BAD_VALUE: [&str; 5] = ["22P02", "22P05", "23514", "22003", "22008"];
 
+/// `configuration_limit_exceeded`: by queue.admit.
+const FULL: &str = "53400";
+
 impl Error {
     /// Tells a value that Postgres refuses from a database that is in trouble.
     pub(crate) fn from_push(error: sqlx::Error) -> Self {
         match error.as_database_error() {
+            Some(refusal) if refusal.code().as_deref() == Some(FULL) => {
+                Self::Full(refusal.message().to_owned())
+            }
             Some(refusal) if refusal.code().is_some_and(|code| BAD_VALUE.contains(&&*code)) => {
                 Self::BadArgs(refusal.message().to_owned())
             }

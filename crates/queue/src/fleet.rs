@@ -16,7 +16,7 @@ use crate::runtime::{
     Working, prepare, record, run_all, ways,
 };
 use crate::schedule::{Declared, When};
-use crate::store::{self, Wanted};
+use crate::store::{self, Take, Wanted};
 use crate::{Clock, Error, Kind, Kinds, Outcome, Run};
 
 /// Everything that runs, and when. A kind missing here does not run.
@@ -120,7 +120,14 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         }
         let lease = shared.options.lease.as_secs_f64();
         let worker = shared.number().await?;
-        let jobs = store::claim(&self.pool, now, &wanted, worker, lease).await?.jobs;
+        let claimed = store::claim(&self.pool, now, &wanted, worker, lease).await?;
+        let mut jobs = claimed.jobs;
+        for queue in &claimed.ruled {
+            let stretches = Marks::default().stretches(true);
+            let (free, stretches) = (Self::DRAIN_BATCH, &stretches[..]);
+            let take = Take { queue, free, stretches, goes_around: false, numbered: false };
+            jobs.extend(store::take(&self.pool, now, take, worker, lease).await?.jobs);
+        }
         let count = jobs.len();
         let (opened, places) = mpsc::unbounded_channel();
         let (ways, outlets) = ways(count.max(1));

@@ -191,6 +191,7 @@ async fn is_referred_to(executor: impl PgExecutor<'_>, day: &Day) -> sqlx::Resul
         SELECT EXISTS (SELECT FROM queue.runs, day WHERE job >= first AND job < past)
             OR EXISTS (SELECT FROM queue.scheduled, day WHERE job >= first AND job < past)
             OR EXISTS (SELECT FROM queue.ready, day WHERE job >= first AND job < past)
+            OR EXISTS (SELECT FROM queue.waiting, day WHERE job >= first AND job < past)
             OR EXISTS (
                 SELECT FROM day, queue.leases, unnest(jobs) AS u(job) WHERE job >= first AND job < past
             ) AS "is_referred_to!""#,
@@ -253,7 +254,8 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
         DELETE FROM queue.cancellations c
         WHERE NOT EXISTS (SELECT FROM queue.leases WHERE c.job = ANY (jobs))
             AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = c.job)
-            AND NOT EXISTS (SELECT FROM queue.ready WHERE job = c.job)"
+            AND NOT EXISTS (SELECT FROM queue.ready WHERE job = c.job)
+            AND NOT EXISTS (SELECT FROM queue.waiting WHERE job = c.job)"
     )
     .execute(pool)
     .await?;

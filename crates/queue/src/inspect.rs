@@ -23,6 +23,8 @@ use crate::{Error, Trace};
 pub enum JobState {
     Scheduled,
     Ready,
+    /// Its turn has come, and others hold its key.
+    Waiting,
     Running,
     Done,
     Discarded,
@@ -97,6 +99,7 @@ pub struct QueueView {
     /// Days that its ended jobs stay readable, where that was said for this queue.
     pub keep_days: Option<i16>,
     pub ready: i64,
+    pub waiting: i64,
     pub scheduled: i64,
     pub running: i64,
     pub dead: i64,
@@ -111,6 +114,7 @@ impl QueueView {
             paused: false,
             keep_days: None,
             ready: 0,
+            waiting: 0,
             scheduled: 0,
             running: 0,
             dead: 0,
@@ -194,9 +198,10 @@ pub async fn queues(executor: impl PgExecutor<'_>) -> Result<Vec<QueueView>, Err
 }
 
 impl JobState {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scheduled,
         Self::Ready,
+        Self::Waiting,
         Self::Running,
         Self::Done,
         Self::Discarded,
@@ -214,6 +219,7 @@ impl JobState {
         match self {
             Self::Scheduled => "scheduled",
             Self::Ready => "ready",
+            Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Done => "done",
             Self::Discarded => "discarded",

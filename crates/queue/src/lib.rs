@@ -29,7 +29,8 @@ pub use job::{Backoff, Job, Outcome, Permanent, Retry};
 pub use kinds::{Kind, Kinds, Refused};
 pub use operate::{Cancelled, Retried, cancel, keep, pause, resume, retry};
 pub use push::{
-    ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, push, push_bulk, push_many,
+    ATTEMPTS, Held, MAX_DELAY, PRIORITIES, Placed, Push, Pushed, Unique, WEIGHTS, push, push_bulk,
+    push_many,
 };
 pub use pusher::Pusher;
 pub use redrive::{Dead, DeadGroup, MAX_DEAD_GROUPS, RATES, Redrive, Redriven, dead, redrive};

@@ -18,6 +18,8 @@ pub const MAX_ARGS_BYTES: usize = 256 * 1024;
 /// Lower starts sooner; 0 is normal.
 pub const PRIORITIES: RangeInclusive<i16> = -100..=100;
 pub const ATTEMPTS: RangeInclusive<i16> = 1..=100;
+/// What a job may take from a rate.
+pub const WEIGHTS: RangeInclusive<i16> = 1..=1000;
 /// Ten years: what is further ahead is a mistake.
 pub const MAX_DELAY: Duration = Duration::from_secs(3653 * 24 * 3600);
 
@@ -33,6 +35,9 @@ pub struct Push {
     pub(crate) delay: Option<Duration>,
     pub(crate) owner: Option<Uuid>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) key: Option<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) weight: Option<i16>,
 }
 
 /// A key that one job of a kind holds at a time: a push with a key that is held stores nothing.
@@ -113,7 +118,21 @@ impl Push {
         max_attempts: i16,
     ) -> Self {
         let (run_at, delay, owner, unique) = (None, None, None, None);
-        Self { kind, args, priority: 0, max_attempts, run_at, delay, owner, unique }
+        let (key, tenant, weight) = (None, None, None);
+        let priority = 0;
+        Self {
+            kind,
+            args,
+            priority,
+            max_attempts,
+            run_at,
+            delay,
+            owner,
+            unique,
+            key,
+            tenant,
+            weight,
+        }
     }
 
     /// Lower starts sooner, within −100..=100; 0 is normal.
@@ -144,6 +163,22 @@ impl Push {
     /// Only if no other job of its kind holds the key.
     pub fn unique(self, unique: Unique) -> Self {
         Self { unique: Some(unique), ..self }
+    }
+
+    /// Of the jobs of a queue with one key only so many run at a time: one, in order, unless an operator
+    /// says otherwise. Others go on meanwhile.
+    pub fn key(self, key: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    /// With whom it shares a place where tenants take turns; by default, with the jobs of its owner.
+    pub fn tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
+    }
+
+    /// What it takes from the rate of its queue or key, within 1..=1000; 1 by default.
+    pub fn weight(self, weight: i16) -> Self {
+        Self { weight: Some(weight), ..self }
     }
 
     pub(crate) fn queue(&self) -> &str {

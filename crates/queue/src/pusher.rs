@@ -45,7 +45,7 @@ impl Pusher {
     /// A caller who gives up waiting does not take the job back: it may be stored or not.
     pub async fn push(&self, job: impl Into<Push>) -> Result<Pushed, Error> {
         let push = job.into();
-        // A key may be held by an open transaction: nobody else should wait for that.
+        // What is unique may be held by an open transaction: nobody else should wait for that.
         if push.unique.is_some() {
             return crate::push(&self.pool, push).await;
         }
@@ -106,7 +106,7 @@ async fn store_group(connection: &mut PgConnection, group: Vec<Waiting>) -> bool
         return true;
     }
     let stored = store::push(&mut *connection, &rows).await;
-    if callers.len() == 1 || matches!(stored, Err(Error::BadArgs(_))) {
+    if callers.len() == 1 || matches!(stored, Err(Error::BadArgs(_) | Error::Full(_))) {
         // The first try of a group has stored nothing; that of a single caller is its answer.
         let mut is_good = true;
         let mut alone = (callers.len() == 1).then_some(stored);
@@ -115,7 +115,7 @@ async fn store_group(connection: &mut PgConnection, group: Vec<Waiting>) -> bool
                 Some(stored) => stored,
                 None => store::push(&mut *connection, &rows.one(index)).await,
             };
-            is_good &= stored.is_ok() || matches!(stored, Err(Error::BadArgs(_)));
+            is_good &= stored.is_ok() || matches!(stored, Err(Error::BadArgs(_) | Error::Full(_)));
             // A caller who has given up misses no answer, here and below.
             let _ = answer.send(stored.map(|pushed| pushed[0]));
         }

@@ -130,6 +130,12 @@ pub async fn finish(executor: impl PgExecutor<'_>, jobs: Claimed) -> sqlx::Resul
         .bind(&no_ids)
         .bind(&no_tokens)
         .bind(Vec::<Json<()>>::new())
+        .bind(&no_texts)
+        .bind(&no_texts)
+        .bind(&no_ids)
+        .bind(&no_tokens)
+        .bind(&no_texts)
+        .bind(&no_texts)
         .execute(executor)
         .await?;
     Ok(())

@@ -155,6 +155,10 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
         match store::finish(&shared.pool, shared.clock.for_database(), &endings).await {
             Ok(accepted) => {
                 shared.leases.strike(runs(), &endings.closed);
+                // Rules may let others start now.
+                if runs().any(|run| run.leased().ruled.is_some()) {
+                    shared.wake.notify_one();
+                }
                 if !endings.repeated {
                     count_stale(batch, &accepted);
                 }

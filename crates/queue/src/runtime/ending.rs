@@ -174,14 +174,22 @@ impl Endings {
             let failed = matches!(ending, Ending::Failed { .. });
             self.again.which.add(leased);
             self.again.queues.push(leased.queue.clone());
-            self.again.priorities.push(leased.priority);
+            self.again.priorities.push(leased.own_priority());
             self.again.attempts.push(leased.attempt + i16::from(failed));
             self.again.max_attempts.push(leased.max_attempts);
             self.again.seconds.push(after.as_secs_f64());
+            let ruled = leased.ruled.clone().unwrap_or_default();
+            self.again.keys.push(ruled.key.unwrap_or_default());
+            self.again.tenants.push(ruled.tenant);
             return;
         }
         if leased.keyed {
             self.keyed.add(leased);
+        }
+        if let Some(key) = leased.ruled.as_ref().and_then(|ruled| ruled.key.as_ref()) {
+            self.passing.which.add(leased);
+            self.passing.queues.push(leased.queue.clone());
+            self.passing.keys.push(key.clone());
         }
         let cause = match ending {
             Ending::Dead { cause, .. } => cause.name(),

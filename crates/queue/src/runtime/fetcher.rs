@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::flag::Flag;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Ruled};
 use super::runner::Work;
 use super::{Ended, Ending, Reason, Shared, completer, is_lock_timeout};
 use crate::Run;
 use crate::fleet::Handlers;
-use crate::store::{self, Leased};
+use crate::store::{self, Leased, Take, Turn, Wanted};
 
 /// The longest wait between two tries while the database is away.
 const MAX_RETRY: Duration = Duration::from_secs(5);
@@ -48,6 +48,7 @@ pub(super) async fn fetch(
                 (shared.options.poll * failures).min(MAX_RETRY.max(shared.options.poll))
             }
         };
+        let wait = lanes.due_in().map_or(wait, |due| due.min(wait));
         if wait.is_zero() {
             continue;
         }
@@ -87,41 +88,99 @@ async fn round(
     Ok(lanes.follow_up().unwrap_or(shared.options.poll * TOLD_POLLS))
 }
 
-/// Claims once; answers whether there was anything.
+/// Claims once of all queues; answers whether there was anything.
 async fn claim(shared: &Arc<Shared>, handlers: &Handlers, lanes: &mut Lanes) -> sqlx::Result<bool> {
     let wanted = lanes.wanted();
-    if wanted.queues.is_empty() {
-        return Ok(false);
+    let was_settled = lanes.are_settled();
+    let mut any = false;
+    if !wanted.queues.is_empty() {
+        any |= claim_plain(shared, handlers, lanes, &wanted).await?;
     }
-    let lease = shared.options.lease;
+    for ruled in lanes.ruled(&wanted) {
+        any |= claim_ruled(shared, handlers, lanes, &wanted, &ruled).await?;
+    }
+    lanes.settle(&wanted, was_settled);
+    Ok(any)
+}
+
+/// Claims of the queues without rules, all in one statement.
+async fn claim_plain(
+    shared: &Arc<Shared>,
+    handlers: &Handlers,
+    lanes: &mut Lanes,
+    wanted: &Wanted,
+) -> sqlx::Result<bool> {
+    let lease = shared.options.lease.as_secs_f64();
     let now = shared.clock.for_database();
     let worker = shared.number().await?;
     // Waiting for a connection is not part of the lease's life.
     let mut connection = shared.pool.acquire().await?;
     let asked_at = Instant::now();
-    let claimed = store::claim(&mut *connection, now, &wanted, worker, lease.as_secs_f64()).await;
+    let claimed = store::claim(&mut *connection, now, wanted, worker, lease).await;
     drop(connection);
     let claimed = match claimed {
-        Err(error) if is_lock_timeout(&error) => {
-            tracing::warn!(
-                "a transaction stays open that has a hand on the next jobs; claims go around"
-            );
-            lanes.go_around();
-            return Ok(true);
-        }
+        Err(error) if is_lock_timeout(&error) => return Ok(go_around(lanes)),
         claimed => claimed?,
     };
-    lanes.note(&wanted, &claimed);
-    let jobs = claimed.jobs;
-    if asked_at.elapsed() > lease / 3 {
+    let known = lanes.note(wanted, &claimed);
+    Ok(hand_over(shared, handlers, lanes, claimed.jobs, asked_at).await || !known)
+}
+
+/// Claims of one queue by its rules.
+async fn claim_ruled(
+    shared: &Arc<Shared>,
+    handlers: &Handlers,
+    lanes: &mut Lanes,
+    wanted: &Wanted,
+    ruled: &Ruled,
+) -> sqlx::Result<bool> {
+    let lease = shared.options.lease.as_secs_f64();
+    let now = shared.clock.for_database();
+    let worker = shared.number().await?;
+    let take = Take {
+        queue: &ruled.queue,
+        free: ruled.room,
+        stretches: &ruled.stretches,
+        goes_around: wanted.goes_around,
+        numbered: lanes.need_number(&ruled.queue),
+    };
+    let mut connection = shared.pool.acquire().await?;
+    let asked_at = Instant::now();
+    let taken = store::take(&mut *connection, now, take, worker, lease).await;
+    drop(connection);
+    let taken = match taken {
+        Err(error) if is_lock_timeout(&error) => return Ok(go_around(lanes)),
+        taken => taken?,
+    };
+    lanes.note_taken(wanted, ruled, &taken);
+    let is_new = taken.turn == Turn::Unruled;
+    Ok(hand_over(shared, handlers, lanes, taken.jobs, asked_at).await || is_new)
+}
+
+/// There is something, and somebody else has a hand on it.
+fn go_around(lanes: &mut Lanes) -> bool {
+    tracing::warn!("a transaction stays open that has a hand on the next jobs; claims go around");
+    lanes.go_around();
+    true
+}
+
+/// Puts claimed jobs into their lines; answers whether there were any.
+async fn hand_over(
+    shared: &Arc<Shared>,
+    handlers: &Handlers,
+    lanes: &Lanes,
+    jobs: Vec<Leased>,
+    asked_at: Instant,
+) -> bool {
+    if asked_at.elapsed() > shared.options.lease / 3 {
         // The next renewal may come too late for these.
         tracing::warn!(jobs = jobs.len(), "a claim was answered late; its jobs go back");
         put_back(shared, prepare(shared, handlers, jobs)).await;
-        return Ok(false);
+        return false;
     }
     let any = !jobs.is_empty();
     lanes.put(prepare(shared, handlers, jobs));
-    Ok(any)
+    any
 }
 
 /// Returns jobs that have not started, without burning an attempt. They are in the book: their lease is

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use super::line::Line;
-use super::marks::{Found, Marks};
+use super::marks::{Found, Marks, Stretch};
 use super::runner::Work;
-use crate::store::{Claimed, Wanted};
+use crate::store::{Claimed, Taken, Turn, Wanted};
 
 /// One claim takes no more of a queue: a larger lease would only be lost in larger pieces.
 const MAX_CLAIM: usize = 2000;
@@ -45,9 +45,27 @@ struct Lane {
     marks: Marks,
     /// The last claim found less than it asked for: until somebody pushes there is nothing to ask.
     dry: bool,
+    /// What it knows of the rules of its queue, if there are any.
+    rules: Option<Rules>,
     /// Finds in a row, and when the last was.
     finds: u32,
     found_at: Instant,
+}
+
+/// A queue with rules is claimed by itself.
+#[derive(Default)]
+struct Rules {
+    /// What is claimed should start, and not wait here while it counts as running.
+    are_tight: bool,
+    /// When they let something start that they did not.
+    look_at: Option<Instant>,
+}
+
+/// What to claim of a queue with rules.
+pub(super) struct Ruled {
+    pub queue: String,
+    pub room: usize,
+    pub stretches: Vec<Stretch>,
 }
 
 impl Lanes {
@@ -59,6 +77,7 @@ impl Lanes {
             line: line.clone(),
             marks: Marks::default(),
             dry: false,
+            rules: None,
             finds: 0,
             found_at: now,
         };
@@ -92,7 +111,7 @@ impl Lanes {
         if wanted.sweeps {
             self.sweep_at = now + SWEEP_EVERY;
         }
-        for lane in &self.lanes {
+        for lane in self.lanes.iter().filter(|lane| lane.rules.is_none()) {
             let room = lane.room();
             wanted.numbered |= lane.marks.need_number();
             if room > 0 && wanted.sweeps {
@@ -105,14 +124,41 @@ impl Lanes {
         wanted
     }
 
+    /// What to claim of queues with rules, at the same time.
+    pub fn ruled(&self, wanted: &Wanted) -> Vec<Ruled> {
+        let ruled = |lane: &Lane| {
+            let room = lane.room();
+            let asks = lane.rules.is_some() && room > 0 && (wanted.sweeps || !lane.dry);
+            asks.then(|| Ruled {
+                queue: lane.queue.clone(),
+                room,
+                stretches: match wanted.sweeps {
+                    true => Marks::default().stretches(true),
+                    false => lane.marks.stretches(wanted.from_safe),
+                },
+            })
+        };
+        self.lanes.iter().filter_map(ruled).collect()
+    }
+
+    /// Whether a claim of this queue is to have a transaction number.
+    pub fn need_number(&self, queue: &str) -> bool {
+        self.lanes.iter().any(|lane| lane.queue == queue && lane.marks.need_number())
+    }
+
     /// Notes what a claim tells of the lanes that it asked for.
-    pub fn note(&mut self, wanted: &Wanted, claimed: &Claimed) {
+    /// Answers whether what was asked of them was known: that queues have rules may be new.
+    pub fn note(&mut self, wanted: &Wanted, claimed: &Claimed) -> bool {
         // It was apart from all that is known.
         if wanted.sweeps {
-            return;
+            return true;
         }
         let now = Instant::now();
-        let was_settled = self.are_settled();
+        for lane in &mut self.lanes {
+            if claimed.ruled.contains(&lane.queue) {
+                lane.rules = Some(Rules::default());
+            }
+        }
         for (queue, free) in wanted.queues.iter().zip(&wanted.free) {
             let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == *queue) else {
                 continue;
@@ -140,11 +186,59 @@ impl Lanes {
                 });
             }
             // Out of turn, what was left to others may be more than they take.
-            lane.dry = exhausted || (!alone && !contended);
+            lane.dry = lane.rules.is_none() && (exhausted || (!alone && !contended));
             lane.stream(!taken.is_empty(), now);
         }
         self.unaware_below = self.unaware_below.filter(|&below| claimed.xmin < below);
-        if wanted.from_safe && !wanted.goes_around {
+        claimed.ruled.is_empty()
+    }
+
+    /// Notes what a claim of a queue with rules tells of it.
+    pub fn note_taken(&mut self, wanted: &Wanted, ruled: &Ruled, taken: &Taken) {
+        let now = Instant::now();
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.queue == ruled.queue) else {
+            return;
+        };
+        if taken.turn == Turn::Unruled {
+            (lane.rules, lane.dry) = (None, false);
+            return;
+        }
+        if wanted.sweeps {
+            return;
+        }
+        let ours = taken.turn == Turn::Ours;
+        if taken.is_fair {
+            lane.marks = Marks::default();
+        } else if ours && !wanted.goes_around {
+            let gone = taken.jobs.iter().map(|job| (job.priority, job.seq));
+            let mut gone: Vec<_> = gone.chain(taken.passed.iter().copied()).collect();
+            gone.sort_unstable();
+            lane.marks.note(&Found {
+                from_safe: wanted.from_safe,
+                alone: true,
+                exhausted: taken.exhausted,
+                taken: &gone,
+                last_seq: taken.last_seq,
+                xmin: taken.xmin,
+                number: taken.number,
+            });
+        }
+        lane.dry = taken.turn == Turn::Paused
+            || ours && (taken.exhausted || taken.wait.is_some() || wanted.goes_around);
+        lane.rules = Some(Rules {
+            are_tight: taken.is_tight,
+            look_at: taken.wait.and_then(|wait| now.checked_add(wait)),
+        });
+        lane.stream(!taken.jobs.is_empty(), now);
+        if ours {
+            self.unaware_below = self.unaware_below.filter(|&below| taken.xmin < below);
+        }
+    }
+
+    /// After all claims of a round.
+    pub fn settle(&mut self, wanted: &Wanted, was_settled: bool) {
+        if wanted.from_safe && !wanted.goes_around && !wanted.sweeps {
+            let now = Instant::now();
             let in_vain = !was_settled && !self.are_settled();
             self.safe_every = match in_vain {
                 true => (self.safe_every * 2).clamp(*SAFE_WAITS.start(), *SAFE_WAITS.end()),
@@ -160,8 +254,15 @@ impl Lanes {
         self.unaware_below = unaware_below.or(self.unaware_below);
     }
 
+    /// Until a rule lets something start.
+    pub fn due_in(&self) -> Option<Duration> {
+        let look_at = |lane: &Lane| lane.rules.as_ref().and_then(|rules| rules.look_at);
+        let first = self.lanes.iter().filter(|lane| lane.dry).filter_map(look_at).min();
+        first.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Nothing can turn up that nobody tells of.
-    fn are_settled(&self) -> bool {
+    pub fn are_settled(&self) -> bool {
         self.unaware_below.is_none() && self.lanes.iter().all(|lane| !lane.marks.is_unsettled())
     }
 
@@ -206,7 +307,9 @@ impl Lanes {
 
 impl Lane {
     fn room(&self) -> usize {
-        self.line.room().min(MAX_CLAIM)
+        let is_tight = self.rules.as_ref().is_some_and(|rules| rules.are_tight);
+        let room = if is_tight { self.line.free() } else { self.line.room() };
+        room.min(MAX_CLAIM)
     }
 
     fn stream(&mut self, found: bool, now: Instant) {

@@ -63,6 +63,13 @@ impl Line {
         (free + length).saturating_sub(waiting)
     }
 
+    /// How many jobs would start at once.
+    pub fn free(&self) -> usize {
+        let mut state = self.state();
+        state.told = false;
+        self.places.saturating_sub(state.open).saturating_sub(state.jobs.len())
+    }
+
     /// The bound was kept by [`room`](Self::room).
     pub fn put(self: &Arc<Self>, jobs: impl IntoIterator<Item = Work>) {
         let mut state = self.state();

@@ -6,6 +6,7 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::push::PRIORITIES;
 use crate::runtime::Stretch;
 
 /// A job under a lease, ready to run.
@@ -22,10 +23,32 @@ pub(crate) struct Leased {
     pub args: Json<Box<RawValue>>,
     pub owner: Option<Uuid>,
     pub trace: Option<String>,
-    /// It holds a key that is freed when it has ended.
+    /// It is part of it.
+    pub workflow: Option<Uuid>,
+    /// It holds a unique key that is freed when it has ended.
     pub keyed: bool,
+    /// What it has because its queue has rules.
+    pub ruled: Option<Ruled>,
     /// Somebody asked it to stop between two attempts.
     pub cancelled: bool,
+}
+
+/// A job's place among others of its queue.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ruled {
+    /// It holds a place among the jobs with this key.
+    pub key: Option<String>,
+    pub tenant: String,
+}
+
+/// A job whose place is kept goes before all others of its queue: see queue.ready.
+const PROMISED: i16 = 1000;
+
+impl Leased {
+    /// As it was pushed.
+    pub fn own_priority(&self) -> i16 {
+        if self.priority < *PRIORITIES.start() { self.priority + PROMISED } else { self.priority }
+    }
 }
 
 /// How many jobs of which queue a worker could start, and where to look for them.
@@ -75,6 +98,8 @@ pub(crate) struct Claimed {
     pub out_of_turn: Vec<String>,
     /// Queues of the former with nothing behind what it looked at.
     pub exhausted: Vec<String>,
+    /// Queues that have rules, and are claimed apart.
+    pub ruled: Vec<String>,
 }
 
 /// So far ahead looks a claim that comes while another is at the head of the queue.
@@ -122,7 +147,9 @@ pub(crate) async fn claim(
                 args: row.args?,
                 owner: row.owner,
                 trace: row.trace,
+                workflow: row.workflow,
                 keyed: row.keyed?,
+                ruled: None,
                 cancelled: row.cancelled?,
             })
         })();
@@ -136,5 +163,6 @@ pub(crate) async fn claim(
         in_turn: about.in_turn.unwrap_or_default(),
         out_of_turn: about.out_of_turn.unwrap_or_default(),
         exhausted: about.exhausted.unwrap_or_default(),
+        ruled: about.ruled.unwrap_or_default(),
     })
 }

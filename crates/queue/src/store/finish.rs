@@ -29,6 +29,7 @@ pub(crate) struct Endings {
     pub stopped: Few,
     pub buried: Buried,
     pub outputs: Outputs,
+    pub passing: Passing,
 }
 
 /// Some of the attempts: job and token.
@@ -55,6 +56,17 @@ pub(crate) struct Again {
     pub attempts: Vec<i16>,
     pub max_attempts: Vec<i16>,
     pub seconds: Vec<f64>,
+    /// Empty: it has none.
+    pub keys: Vec<String>,
+    pub tenants: Vec<String>,
+}
+
+/// Jobs that give up their places among those with their keys.
+#[derive(Default)]
+pub(crate) struct Passing {
+    pub which: Few,
+    pub queues: Vec<String>,
+    pub keys: Vec<String>,
 }
 
 /// Jobs that have ended without being done.
@@ -85,7 +97,7 @@ pub(crate) async fn finish(
     now: Option<DateTime<Utc>>,
     endings: &Endings,
 ) -> sqlx::Result<Vec<Accepted>> {
-    let Endings { again, keyed, stopped, buried, outputs, .. } = endings;
+    let Endings { again, keyed, stopped, buried, outputs, passing, .. } = endings;
     let rows = sqlx::query_file!(
         "sql/finish.sql",
         now,
@@ -117,6 +129,12 @@ pub(crate) async fn finish(
         &outputs.which.jobs,
         &outputs.which.tokens,
         &outputs.outputs as _,
+        &again.keys,
+        &again.tenants,
+        &passing.which.jobs,
+        &passing.which.tokens,
+        &passing.queues,
+        &passing.keys,
     )
     .fetch_all(executor)
     .await?;

@@ -5,8 +5,10 @@ mod claim;
 mod copy;
 mod finish;
 mod push;
+mod take;
 
 pub(crate) use care::*;
 pub(crate) use claim::*;
 pub(crate) use finish::*;
 pub(crate) use push::*;
+pub(crate) use take::*;

@@ -26,6 +26,9 @@ pub(crate) struct PushRows {
     owners: Vec<Option<Uuid>>,
     traces: Vec<Option<String>>,
     uniques: Vec<Option<Unique>>,
+    keys: Vec<Option<String>>,
+    tenants: Vec<Option<String>>,
+    weights: Vec<Option<i16>>,
 }
 
 impl PushRows {
@@ -59,6 +62,9 @@ impl PushRows {
         self.owners.push(push.owner);
         self.traces.push(trace.map(str::to_owned));
         self.uniques.push(push.unique);
+        self.keys.push(push.key);
+        self.tenants.push(push.tenant);
+        self.weights.push(push.weight);
         Ok(())
     }
 
@@ -76,18 +82,25 @@ impl PushRows {
             delays: self.delays[only.clone()].to_vec(),
             owners: self.owners[only.clone()].to_vec(),
             traces: self.traces[only.clone()].to_vec(),
-            uniques: self.uniques[only].to_vec(),
+            uniques: self.uniques[only.clone()].to_vec(),
+            keys: self.keys[only.clone()].to_vec(),
+            tenants: self.tenants[only.clone()].to_vec(),
+            weights: self.weights[only].to_vec(),
         }
     }
 
-    fn have_keys(&self) -> bool {
+    /// Some have what few jobs have.
+    fn are_special(&self) -> bool {
         self.uniques.iter().any(Option::is_some)
+            || self.keys.iter().any(Option::is_some)
+            || self.tenants.iter().any(Option::is_some)
+            || self.weights.iter().any(Option::is_some)
     }
 
     /// So many that COPY is worth its round trips, and all for now.
     fn are_for_copy(&self) -> bool {
         self.ids.len() >= COPY_FROM
-            && !self.have_keys()
+            && !self.are_special()
             && self.run_ats.iter().all(Option::is_none)
             && self.delays.iter().all(Option::is_none)
     }
@@ -108,7 +121,7 @@ pub(crate) async fn push(
 ) -> Result<Vec<Pushed>, Error> {
     match rows.ids.len() {
         0 => Ok(Vec::new()),
-        _ if rows.have_keys() => push_unique(executor, rows).await,
+        _ if rows.are_special() => push_special(executor, rows).await,
         1 => push_one(executor, rows).await,
         _ => push_some(executor, rows).await,
     }
@@ -119,10 +132,24 @@ pub(crate) async fn push_bulk(
     db: &mut PgConnection,
     rows: &PushRows,
 ) -> Result<Vec<Pushed>, Error> {
-    match rows.are_for_copy() {
+    match rows.are_for_copy() && !have_rules(&mut *db, &rows.queues).await? {
         true => copy_all(db, rows).await,
         false => push(db, rows).await,
     }
+}
+
+/// Whether one of the queues says what pushes have to heed.
+async fn have_rules(db: &mut PgConnection, queues: &[String]) -> sqlx::Result<bool> {
+    let queues: Vec<_> = BTreeSet::from_iter(queues).into_iter().cloned().collect();
+    sqlx::query_scalar!(
+        r#"-- queue.have_rules
+        SELECT EXISTS (
+            SELECT FROM queue.queues WHERE name = ANY ($1) AND (fair OR max_backlog IS NOT NULL)
+        ) AS "rules!""#,
+        &queues
+    )
+    .fetch_one(db)
+    .await
 }
 
 async fn push_one(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<Vec<Pushed>, Error> {
@@ -201,8 +228,8 @@ async fn copy_all(db: &mut PgConnection, rows: &PushRows) -> Result<Vec<Pushed>,
     Ok(rows.pushed())
 }
 
-/// For a batch in which some jobs have keys.
-async fn push_unique(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<Vec<Pushed>, Error> {
+/// For a batch in which some jobs have what few have: a key of some sort, a tenant, a weight.
+async fn push_special(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<Vec<Pushed>, Error> {
     let (mut keys, mut by_args) = (Vec::new(), Vec::new());
     let (mut while_kept, mut periods) = (Vec::new(), Vec::new());
     for unique in &rows.uniques {
@@ -216,7 +243,7 @@ async fn push_unique(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<V
         });
     }
     let placed = sqlx::query_file!(
-        "sql/push_unique.sql",
+        "sql/push_special.sql",
         &rows.ids,
         &rows.kinds,
         &rows.queues,
@@ -231,6 +258,9 @@ async fn push_unique(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<V
         &by_args,
         &while_kept,
         &periods as _,
+        &rows.keys as _,
+        &rows.tenants as _,
+        &rows.weights as _,
     )
     .fetch_all(executor)
     .await

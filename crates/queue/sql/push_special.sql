@@ -1,5 +1,5 @@
--- queue.push_unique
--- Stores those of the jobs whose key nobody holds; answers for each, in order, who holds its key.
+-- queue.push_special
+-- Stores those of the jobs whose unique key nobody holds; answers for each, in order, who holds its key.
 WITH keyed AS (
     SELECT
         array_agg(CASE WHEN by_args THEN queue.key_of(args) ELSE key END ORDER BY position) AS keys,
@@ -17,5 +17,6 @@ SELECT
 FROM keyed
 CROSS JOIN queue.store(
     $1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::smallint[],
-    $7::timestamptz[], $8::float8[], $9::uuid[], $10::text[], keyed.keys, keyed.untils
+    $7::timestamptz[], $8::float8[], $9::uuid[], $10::text[], keyed.keys, keyed.untils,
+    $15::text[], $16::text[], $17::smallint[]
 ) s

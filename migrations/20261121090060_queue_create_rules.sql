@@ -1,0 +1,661 @@
+-- Rules of queues: limits by key and over all, rates, fair shares, a bound on what waits.
+-- Owner: crates/queue. Locks: none, everything is new.
+-- Undo: DROP TABLE queue.limits, queue.shares, queue.buckets, queue.turns; DROP the functions below.
+
+CREATE TABLE queue.limits (
+    queue       text COLLATE "C" NOT NULL,
+    key         text COLLATE "C" NOT NULL CONSTRAINT ck_limits_key CHECK (char_length(key) BETWEEN 1 AND 255),
+    concurrency smallint CONSTRAINT ck_limits_concurrency CHECK (concurrency BETWEEN 1 AND 10000),
+    per_second  float8   CONSTRAINT ck_limits_per_second CHECK (per_second BETWEEN 0.00001 AND 1000000),
+    burst       integer  CONSTRAINT ck_limits_burst CHECK (burst BETWEEN 1 AND 1000000),
+    CONSTRAINT limits_pkey PRIMARY KEY (queue, key)
+);
+COMMENT ON TABLE queue.limits IS 'What an operator has said about one key of a queue; null: as for all keys of it.';
+
+CREATE TABLE queue.shares (
+    queue  text COLLATE "C" NOT NULL,
+    tenant text COLLATE "C" NOT NULL CONSTRAINT ck_shares_tenant CHECK (char_length(tenant) BETWEEN 1 AND 255),
+    weight smallint NOT NULL CONSTRAINT ck_shares_weight CHECK (weight BETWEEN 1 AND 1000),
+    CONSTRAINT shares_pkey PRIMARY KEY (queue, tenant)
+);
+COMMENT ON TABLE queue.shares IS 'How many jobs a tenant starts at its turn; without a row, one.';
+
+CREATE TABLE queue.turns (
+    queue     text COLLATE "C" NOT NULL CONSTRAINT turns_pkey PRIMARY KEY,
+    tenant    text COLLATE "C" NOT NULL DEFAULT '',
+    credit    smallint    NOT NULL DEFAULT 0,
+    tokens    float8      NOT NULL DEFAULT 0,
+    filled_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE queue.turns IS 'Where a queue with rules stands. Written once for each claim at most, by whoever has the turn to claim.';
+COMMENT ON COLUMN queue.turns.tenant IS 'Whose turn it was last, and how many more jobs it may start.';
+COMMENT ON COLUMN queue.turns.tokens IS 'How many jobs the rate let start, at filled_at.';
+ALTER TABLE queue.turns SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+CREATE TABLE queue.buckets (
+    queue     text COLLATE "C" NOT NULL,
+    key       text COLLATE "C" NOT NULL,
+    tokens    float8      NOT NULL,
+    filled_at timestamptz NOT NULL,
+    CONSTRAINT buckets_pkey PRIMARY KEY (queue, key)
+);
+COMMENT ON TABLE queue.buckets IS 'As the tokens of queue.turns, for keys with a rate. A bucket that is full again may go.';
+ALTER TABLE queue.buckets SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Keys -------------------------------------------------------------------------------------------
+
+-- Whoever lets a job wait for a key has looked who holds it; whoever gives a key up has looked who
+-- waits. Neither may miss the other: the first locks the gate of the queue for itself and looks again,
+-- the others share it, and look when they have it.
+CREATE FUNCTION queue.share_gate(queue text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURN pg_advisory_xact_lock_shared(1111834950, hashtext(queue));
+COMMENT ON FUNCTION queue.share_gate IS 'Waits until nobody is about to let jobs of the queue wait for a key, and keeps it so for this transaction.';
+
+CREATE FUNCTION queue.key_concurrency(queue text, key text) RETURNS smallint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(
+        (SELECT l.concurrency FROM queue.limits l WHERE l.queue = key_concurrency.queue AND l.key = key_concurrency.key),
+        (SELECT q.key_concurrency FROM queue.queues q WHERE q.name = key_concurrency.queue),
+        1::smallint
+    );
+END;
+COMMENT ON FUNCTION queue.key_concurrency IS 'How many jobs with a key may run at a time.';
+
+CREATE FUNCTION queue.lane_of(job queue.jobs) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM queue.queues q WHERE q.name = (job).queue AND q.fair)
+            THEN coalesce((job).tenant, (job).owner::text, '-')
+        ELSE ''
+    END;
+END;
+COMMENT ON FUNCTION queue.lane_of IS 'What queue.ready says of a job''s tenant.';
+
+CREATE FUNCTION queue.pass_on(queues text[], keys text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    told text[];
+BEGIN
+    PERFORM queue.share_gate(g.queue)
+    FROM (SELECT DISTINCT q AS queue FROM unnest(queues) AS q WHERE q IS NOT NULL ORDER BY q) g;
+    WITH given AS (
+        SELECT g.queue, g.key, count(*) AS places FROM unnest(queues, keys) AS g(queue, key) GROUP BY g.queue, g.key
+    ),
+    next AS MATERIALIZED (
+        SELECT w.row_id
+        FROM given g
+        CROSS JOIN LATERAL (
+            SELECT ctid AS row_id FROM queue.waiting
+            WHERE waiting.queue = g.queue AND waiting.key = g.key
+            ORDER BY priority, seq
+            LIMIT g.places
+            FOR UPDATE SKIP LOCKED
+        ) w
+    ),
+    moved AS (
+        DELETE FROM queue.waiting WHERE ctid = ANY (ARRAY(SELECT row_id FROM next)) RETURNING *
+    ),
+    promised AS (
+        INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant, since)
+        SELECT queue, priority - 1000, job, attempt, max_attempts, key, tenant, since FROM moved
+        RETURNING queue
+    )
+    SELECT array_agg(DISTINCT queue) INTO told FROM promised;
+    PERFORM queue.wake(t.queue) FROM unnest(told) AS t(queue);
+END $$;
+COMMENT ON FUNCTION queue.pass_on IS 'Gives places among the jobs of a key, one for each entry, to those that wait for it longest.';
+
+CREATE FUNCTION queue.mend(a_queue text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    free_queues text[];
+    free_keys   text[];
+BEGIN
+    -- As a claim that lets jobs wait: nobody takes or gives up a place meanwhile.
+    PERFORM pg_advisory_xact_lock(1111834949, hashtext(a_queue));
+    PERFORM pg_advisory_xact_lock(1111834950, hashtext(a_queue));
+    WITH keys AS MATERIALIZED (
+        SELECT key, count(*) AS waiting FROM queue.waiting WHERE queue = a_queue GROUP BY key
+    ),
+    free AS (
+        SELECT k.key, least(k.waiting, queue.key_concurrency(a_queue, k.key) - coalesce(u.leased + u.promised, 0)) AS places
+        FROM keys k
+        LEFT JOIN queue.places_taken(a_queue, ARRAY(SELECT key FROM keys)) u ON u.key = k.key
+    )
+    SELECT array_agg(a_queue), array_agg(key) INTO free_queues, free_keys
+    FROM free CROSS JOIN LATERAL generate_series(1, places);
+    IF free_keys IS NOT NULL THEN
+        PERFORM queue.pass_on(free_queues, free_keys);
+    END IF;
+    RETURN coalesce(cardinality(free_keys), 0);
+END $$;
+COMMENT ON FUNCTION queue.mend IS 'Finds places among the jobs of a key that nobody was given, as after a limit was raised; answers how many.';
+
+CREATE FUNCTION queue.places_taken(a_queue text, some_keys text[])
+RETURNS TABLE (key text, leased bigint, promised bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT t.key, sum(t.leased), sum(t.promised)
+    FROM (
+        -- A look-up for each job and not an anti-join, which would read all of the history.
+        SELECT u.key, 1 AS leased, 0 AS promised
+        FROM queue.leases l
+        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, key)
+        WHERE l.queue = a_queue AND u.key IN (SELECT k FROM unnest(some_keys) AS k)
+            AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL
+        UNION ALL
+        SELECT s.key, 1, 0 FROM queue.scheduled s
+        WHERE s.holds AND s.queue = a_queue AND s.key IN (SELECT k FROM unnest(some_keys) AS k)
+        UNION ALL
+        SELECT r.key, 0, 1 FROM queue.ready r
+        WHERE r.priority < -100 AND r.queue = a_queue AND r.key IN (SELECT k FROM unnest(some_keys) AS k)
+    ) t
+    GROUP BY t.key;
+END;
+COMMENT ON FUNCTION queue.places_taken IS 'How many jobs of each key hold a place: those that run or wait for their next attempt, and those that are about to be claimed.';
+
+-- Rates ------------------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.default_burst(per_second float8, burst integer) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN coalesce(burst::float8, greatest(1, floor(per_second / 10)));
+COMMENT ON FUNCTION queue.default_burst IS 'How many tokens a bucket holds.';
+
+CREATE FUNCTION queue.tokens_at(
+    at timestamptz, tokens float8, filled_at timestamptz, per_second float8, burst float8
+) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN CASE
+    -- A bucket that nobody has asked of yet is full.
+    WHEN filled_at IS NULL OR NOT isfinite(filled_at) THEN burst
+    ELSE least(burst, tokens + greatest(extract(epoch FROM at - filled_at), 0) * per_second)
+END;
+COMMENT ON FUNCTION queue.tokens_at IS 'What is in a bucket. A job that weighs more than it holds starts when it is full, and leaves a debt.';
+
+-- Back-pressure ----------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.admit(rules queue.queues, jobs bigint) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF rules.max_backlog IS NULL OR jobs + queue.backlog(rules.name, rules.max_backlog) <= rules.max_backlog THEN
+        RETURN NULL;
+    END IF;
+    IF rules.full_delay IS NULL THEN
+        RAISE EXCEPTION 'queue % is full: % jobs are waiting in it at most', rules.name, rules.max_backlog
+            USING ERRCODE = 'configuration_limit_exceeded';
+    END IF;
+    RETURN rules.full_delay;
+END $$;
+COMMENT ON FUNCTION queue.admit IS 'Whether so many more jobs may go to a queue: null, they may; a time to put them off by; or an error.';
+
+CREATE FUNCTION queue.backlog(a_queue text, at_most integer) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*) FROM (
+        SELECT FROM queue.ready r WHERE r.queue = a_queue
+        UNION ALL
+        SELECT FROM queue.waiting w WHERE w.queue = a_queue
+        LIMIT at_most
+    ) b;
+END;
+COMMENT ON FUNCTION queue.backlog IS 'How many jobs of a queue could start, as far as rules let them; counted up to a number.';
+
+-- Claiming by rules --------------------------------------------------------------------------------
+
+CREATE FUNCTION queue.pick_fairly(a_queue text, want integer, last_tenant text, last_credit smallint)
+RETURNS TABLE (
+    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint, nth bigint
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    -- Tenants in the order of their names, from where the last claim ended, each found by a look-up.
+    WITH RECURSIVE lanes AS (
+        SELECT f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight, f.weight::bigint AS total
+        FROM (
+            SELECT n.tenant, coalesce(s.weight, 1::smallint) AS weight
+            FROM (
+                SELECT coalesce(
+                    (
+                        SELECT r.tenant FROM queue.ready r
+                        WHERE r.queue = a_queue AND r.tenant <> ''
+                            AND r.tenant >= last_tenant AND (r.tenant > last_tenant OR last_credit > 0)
+                        ORDER BY r.tenant LIMIT 1
+                    ),
+                    (
+                        SELECT r.tenant FROM queue.ready r
+                        WHERE r.queue = a_queue AND r.tenant <> ''
+                        ORDER BY r.tenant LIMIT 1
+                    )
+                ) AS tenant
+            ) n
+            LEFT JOIN queue.shares s ON s.queue = a_queue AND s.tenant = n.tenant
+            WHERE n.tenant IS NOT NULL
+        ) f
+        UNION ALL
+        SELECT n.tenant, l.first, n.tenant <= l.tenant, l.place + 1, w.weight, l.total + w.weight
+        FROM lanes l
+        CROSS JOIN LATERAL (
+            SELECT coalesce(
+                (
+                    SELECT r.tenant FROM queue.ready r
+                    WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
+                    ORDER BY r.tenant LIMIT 1
+                ),
+                (
+                    SELECT r.tenant FROM queue.ready r
+                    WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
+                    ORDER BY r.tenant LIMIT 1
+                )
+            ) AS tenant
+        ) n
+        CROSS JOIN LATERAL (
+            SELECT coalesce(
+                (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = n.tenant), 1::smallint
+            ) AS weight
+        ) w
+        WHERE l.total < want AND n.tenant IS NOT NULL
+            -- Round once.
+            AND NOT ((l.wrapped OR n.tenant <= l.tenant) AND n.tenant >= l.first)
+    ),
+    -- Where all tenants together have fewer turns than there is room, each has several.
+    rounds AS (
+        SELECT ceil(want::float8 / max(l.total))::integer AS count FROM lanes l
+    ),
+    found AS (
+        SELECT
+            r.*, l.place, l.weight,
+            row_number() OVER (PARTITION BY l.place ORDER BY r.priority, r.seq) - 1
+                + CASE WHEN l.tenant = last_tenant AND l.place = 1 THEN greatest(l.weight - last_credit, 0) ELSE 0 END AS rank
+        FROM lanes l
+        CROSS JOIN rounds
+        CROSS JOIN LATERAL (
+            SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.seq, ready.key, ready.tenant
+            FROM queue.ready
+            WHERE ready.queue = a_queue AND ready.tenant = l.tenant AND ready.tenant <> ''
+            ORDER BY ready.priority, ready.seq
+            LIMIT rounds.count::bigint * l.weight
+        ) r
+    )
+    SELECT
+        f.row_id, f.job, f.priority, f.key, f.tenant,
+        (f.weight - 1 - f.rank % f.weight)::smallint,
+        row_number() OVER (ORDER BY f.rank / f.weight, f.place, f.rank)
+    FROM found f
+    ORDER BY f.rank / f.weight, f.place, f.rank
+    LIMIT want;
+END;
+COMMENT ON FUNCTION queue.pick_fairly IS 'What starts next where tenants take turns: as many of each as its weight, one tenant after the other.';
+
+CREATE FUNCTION queue.pick_in_order(
+    a_queue text, want integer, priorities smallint[], seqs bigint[], before_priorities smallint[]
+) RETURNS TABLE (
+    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint, nth bigint
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT f.row_id, f.job, f.priority, f.key, f.tenant, 0::smallint, row_number() OVER ()
+    FROM (
+        SELECT r.*
+        FROM unnest(priorities, seqs, before_priorities) AS s(priority, seq, before_priority)
+        CROSS JOIN LATERAL (
+            SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.key, ready.tenant
+            FROM queue.ready
+            WHERE ready.queue = a_queue
+                AND (ready.priority, ready.seq) > (s.priority, s.seq) AND ready.priority < s.before_priority
+            ORDER BY ready.priority, ready.seq
+            LIMIT want
+        ) r
+        LIMIT want
+    ) f;
+END;
+COMMENT ON FUNCTION queue.pick_in_order IS 'What starts next by priority and age, in the stretches that a claim searches.';
+
+CREATE FUNCTION queue.running_in(a_queue text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*)
+    FROM queue.leases l
+    CROSS JOIN LATERAL unnest(l.jobs) AS u(job)
+    WHERE (
+            l.queue = a_queue
+            -- Claimed before the queue had rules.
+            OR l.queue IS NULL
+                AND l.leased_at < (SELECT q.ruled_since + interval '1 minute' FROM queue.queues q WHERE q.name = a_queue)
+                AND (SELECT j.queue FROM queue.jobs j WHERE j.id = u.job) = a_queue
+        )
+        AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL;
+END;
+COMMENT ON FUNCTION queue.running_in IS 'How many jobs of a queue with rules run, or are about to in some process.';
+
+CREATE TYPE queue.verdict AS ENUM ('take', 'wait', 'early', 'leave');
+
+-- What becomes of jobs that were picked. A key lets in as many as its limit; a job that is refused goes to
+-- queue.waiting. A key with a rate lets a job in when it has tokens; until then the job is scheduled, and
+-- holds its place. What room and rate of the queue do not allow is left.
+CREATE FUNCTION queue.judge(
+    rules queue.queues, at timestamptz, room integer, queue_tokens float8,
+    row_ids tid[], jobs uuid[], priorities smallint[], keys text[]
+) RETURNS TABLE (
+    row_id tid, verdict queue.verdict, weight integer, key text, key_tokens float8, wait_seconds float8, nth bigint
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH picked AS MATERIALIZED (
+        SELECT
+            p.*, p.priority < -100 AS is_promised,
+            row_number() OVER (PARTITION BY p.key, p.priority < -100 ORDER BY p.nth) AS rank,
+            CASE
+                WHEN queue_tokens IS NULL AND (rules).key_per_second IS NULL
+                    AND NOT EXISTS (SELECT FROM queue.limits m WHERE m.queue = (rules).name AND m.per_second IS NOT NULL)
+                    THEN 1
+                ELSE coalesce((SELECT j.weight FROM queue.jobs j WHERE j.id = p.job), 1)
+            END AS weight
+        FROM unnest(row_ids, jobs, priorities, keys) WITH ORDINALITY AS p(row_id, job, priority, key, nth)
+    ),
+    taken AS MATERIALIZED (
+        SELECT t.*
+        FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT p.key FROM picked p WHERE p.key <> '')) t
+        WHERE (rules).keyed
+    ),
+    let_in AS (
+        SELECT
+            p.*, m.per_second, m.burst, m.bucket_tokens,
+            p.key = '' OR p.rank + coalesce(t.leased + CASE WHEN p.is_promised THEN 0 ELSE t.promised END, 0)
+                <= coalesce(m.concurrency, (rules).key_concurrency) AS fits
+        FROM picked p
+        LEFT JOIN taken t ON t.key = p.key
+        LEFT JOIN LATERAL (
+            SELECT
+                k.concurrency, r.per_second, b.burst,
+                queue.tokens_at(at, u.tokens, u.filled_at, r.per_second, b.burst) AS bucket_tokens
+            FROM (SELECT) one
+            LEFT JOIN queue.limits k ON k.queue = (rules).name AND k.key = p.key
+            CROSS JOIN LATERAL (SELECT coalesce(k.per_second, (rules).key_per_second) AS per_second) r
+            CROSS JOIN LATERAL (
+                SELECT queue.default_burst(r.per_second, coalesce(k.burst, (rules).key_burst)) AS burst
+            ) b
+            LEFT JOIN queue.buckets u ON u.queue = (rules).name AND u.key = p.key AND r.per_second IS NOT NULL
+        ) m ON p.key <> ''
+    ),
+    paced AS (
+        SELECT
+            l.*,
+            l.bucket_tokens - sum(l.weight) FILTER (WHERE l.fits) OVER (PARTITION BY l.key ORDER BY l.nth) AS key_left,
+            least(l.weight, l.burst) AS key_need
+        FROM let_in l
+    ),
+    judged AS (
+        SELECT
+            p.*,
+            p.fits AND p.per_second IS NOT NULL AND p.key_left + p.weight < p.key_need - 0.000001 AS is_early
+        FROM paced p
+    ),
+    counted AS (
+        SELECT
+            j.*,
+            count(*) FILTER (WHERE j.fits AND NOT j.is_early) OVER (ORDER BY j.nth) AS nth_in,
+            sum(j.weight) FILTER (WHERE j.fits AND NOT j.is_early) OVER (ORDER BY j.nth) AS sum_in
+        FROM judged j
+    ),
+    bounded AS (
+        SELECT
+            c.*,
+            bool_and(
+                CASE
+                    WHEN NOT c.fits OR c.is_early THEN coalesce(c.nth_in, 0) < room
+                    ELSE c.nth_in <= room AND (
+                        queue_tokens IS NULL OR queue_tokens - (c.sum_in - c.weight) >= least(
+                            c.weight, queue.default_burst((rules).per_second, (rules).burst)
+                        ) - 0.000001
+                    )
+                END
+            ) OVER (ORDER BY c.nth) AS goes
+        FROM counted c
+    )
+    SELECT
+        b.row_id,
+        CASE
+            WHEN NOT b.goes THEN 'leave'::queue.verdict
+            WHEN NOT b.fits THEN 'wait'::queue.verdict
+            WHEN b.is_early THEN 'early'::queue.verdict
+            ELSE 'take'::queue.verdict
+        END,
+        b.weight::integer, b.key,
+        CASE WHEN b.per_second IS NOT NULL THEN b.key_left END,
+        CASE WHEN b.is_early THEN (b.key_need - b.key_left - b.weight) / b.per_second END,
+        b.nth
+    FROM bounded b;
+END;
+COMMENT ON FUNCTION queue.judge IS 'What a claim does with jobs it has picked, in their order, with so much room and so many tokens.';
+
+CREATE FUNCTION queue.take(
+    at timestamptz, a_queue text, free integer, a_worker integer, lease_seconds float8,
+    from_priorities smallint[], from_seqs bigint[], before_priorities smallint[], around boolean
+) RETURNS TABLE (
+    turn text, exhausted boolean, is_fair boolean, is_tight boolean, wait_seconds float8, xmin bigint,
+    token bigint, jobs uuid[], attempts smallint[], max_attempts smallint[], priorities smallint[],
+    seqs bigint[], tenants text[], many_looks boolean, passed_priorities smallint[], passed_seqs bigint[]
+)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+    max_rounds  constant integer := 20;
+    max_pick    constant integer := 2000;
+    rules       queue.queues;
+    stand       queue.turns;
+    time        timestamptz := coalesce(at, clock_timestamp());
+    room        integer := free;
+    want        integer := free;
+    tokens      float8;
+    gated       boolean := false;
+    keys        text[];
+    -- Of one round: what was picked, and what becomes of it.
+    p_rows      tid[];
+    p_jobs      uuid[];
+    p_priorities smallint[];
+    p_keys      text[];
+    p_tenants   text[];
+    p_credits   smallint[];
+    count_keyed bigint;
+    taken       tid[];
+    waiting     tid[];
+    early       tid[];
+    early_waits float8[];
+    paying      text[];
+    paid_to     float8[];
+    spent       bigint;
+    left_over   bigint;
+    last_taken  bigint;
+    got         record;
+BEGIN
+    PERFORM set_config('lock_timeout', '1s', true);
+    IF NOT pg_try_advisory_xact_lock(1111834949, hashtext(a_queue)) THEN
+        turn := 'others';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    -- From here on nobody else claims of this queue, and each statement sees what earlier claims did.
+    SELECT * INTO rules FROM queue.queues WHERE name = a_queue;
+    IF rules.ruled IS NOT TRUE OR rules.paused THEN
+        turn := CASE WHEN rules.ruled THEN 'paused' ELSE 'unruled' END;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    turn := 'ours';
+    exhausted := false;
+    many_looks := false;
+    is_fair := rules.fair;
+    is_tight := rules.concurrency IS NOT NULL OR rules.per_second IS NOT NULL;
+    xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    IF rules.concurrency IS NOT NULL THEN
+        room := least(room, rules.concurrency - queue.running_in(a_queue));
+    END IF;
+    IF rules.fair OR rules.per_second IS NOT NULL THEN
+        SELECT * INTO stand FROM queue.turns WHERE queue = a_queue;
+    END IF;
+    IF rules.per_second IS NOT NULL THEN
+        tokens := queue.tokens_at(
+            time, stand.tokens, stand.filled_at, rules.per_second, queue.default_burst(rules.per_second, rules.burst)
+        );
+        IF tokens < 0.999999 THEN
+            wait_seconds := (1 - tokens) / rules.per_second;
+            room := 0;
+        END IF;
+    END IF;
+
+    FOR round IN 1..max_rounds LOOP
+        EXIT WHEN room <= 0 OR around AND round > 1;
+        -- Behind many jobs that have to wait for their keys there may be others.
+        many_looks := round > 1;
+        want := least(max_pick, CASE round WHEN 1 THEN room ELSE greatest(room, want * 2) END);
+        LOOP
+            SELECT
+                array_agg(p.row_id ORDER BY p.nth), array_agg(p.job ORDER BY p.nth), array_agg(p.priority ORDER BY p.nth),
+                array_agg(p.key ORDER BY p.nth), array_agg(p.tenant ORDER BY p.nth), array_agg(p.credit ORDER BY p.nth),
+                count(*) FILTER (WHERE p.key <> '')
+            INTO p_rows, p_jobs, p_priorities, p_keys, p_tenants, p_credits, count_keyed
+            FROM (
+                SELECT * FROM queue.pick_in_order(a_queue, want, from_priorities, from_seqs, before_priorities)
+                WHERE NOT rules.fair
+                UNION ALL
+                SELECT * FROM queue.pick_fairly(a_queue, want, coalesce(stand.tenant, ''), coalesce(stand.credit, 0::smallint))
+                WHERE rules.fair
+            ) p;
+            EXIT WHEN p_rows IS NULL;
+            IF count_keyed = 0 AND tokens IS NULL AND cardinality(p_rows) <= room THEN
+                -- Nothing to judge.
+                taken := p_rows;
+                waiting := NULL;
+                early := NULL;
+                paying := NULL;
+                left_over := 0;
+                last_taken := cardinality(p_rows);
+                EXIT;
+            END IF;
+            SELECT
+                array_agg(j.row_id ORDER BY j.nth) FILTER (WHERE j.verdict = 'take'),
+                array_agg(j.row_id) FILTER (WHERE j.verdict = 'wait'),
+                array_agg(j.row_id) FILTER (WHERE j.verdict = 'early'),
+                array_agg(j.wait_seconds) FILTER (WHERE j.verdict = 'early'),
+                array_agg(j.key) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
+                array_agg(j.key_tokens) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
+                sum(j.weight) FILTER (WHERE j.verdict = 'take'),
+                count(*) FILTER (WHERE j.verdict = 'leave'),
+                max(j.nth) FILTER (WHERE j.verdict = 'take')
+            INTO taken, waiting, early, early_waits, paying, paid_to, spent, left_over, last_taken
+            FROM queue.judge(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys) j;
+            EXIT WHEN waiting IS NULL OR gated OR around;
+            -- Who holds these keys may be about to give them up: see queue.share_gate.
+            PERFORM pg_advisory_xact_lock(1111834950, hashtext(a_queue));
+            gated := true;
+        END LOOP;
+        exhausted := p_rows IS NULL OR cardinality(p_rows) < want AND left_over = 0 AND (waiting IS NULL OR NOT around);
+        EXIT WHEN p_rows IS NULL;
+
+        IF taken IS NOT NULL THEN
+            WITH gone AS (
+                DELETE FROM queue.ready r
+                WHERE r.ctid = ANY (
+                    CASE WHEN around
+                        THEN ARRAY(SELECT f.ctid FROM queue.ready f WHERE f.ctid = ANY (taken) FOR UPDATE SKIP LOCKED)
+                        ELSE taken
+                    END
+                )
+                RETURNING r.ctid AS row_id, r.*
+            )
+            SELECT
+                array_agg(g.job ORDER BY o.nth) AS jobs, array_agg(g.attempt ORDER BY o.nth) AS attempts,
+                array_agg(g.max_attempts ORDER BY o.nth) AS max_attempts,
+                array_agg(g.priority ORDER BY o.nth) AS priorities, array_agg(g.seq ORDER BY o.nth) AS seqs,
+                array_agg(g.key ORDER BY o.nth) AS keys, array_agg(g.tenant ORDER BY o.nth) AS tenants, count(*) AS count
+            INTO got
+            FROM gone g JOIN unnest(taken) WITH ORDINALITY AS o(row_id, nth) ON o.row_id = g.row_id;
+            jobs := jobs || got.jobs;
+            attempts := attempts || got.attempts;
+            max_attempts := max_attempts || got.max_attempts;
+            priorities := priorities || got.priorities;
+            seqs := seqs || got.seqs;
+            keys := keys || got.keys;
+            tenants := tenants || got.tenants;
+            room := room - got.count;
+            tokens := tokens - spent;
+            stand.tenant := p_tenants[last_taken];
+            stand.credit := p_credits[last_taken];
+        END IF;
+        IF waiting IS NOT NULL AND NOT around OR early IS NOT NULL THEN
+            SELECT passed_priorities || array_agg(h.priority), passed_seqs || array_agg(h.seq)
+            INTO passed_priorities, passed_seqs
+            FROM (
+                SELECT r.priority, max(r.seq) AS seq FROM queue.ready r
+                WHERE r.ctid = ANY (CASE WHEN around THEN early ELSE waiting || early END) GROUP BY r.priority
+            ) h;
+        END IF;
+        IF paying IS NOT NULL THEN
+            INSERT INTO queue.buckets (queue, key, tokens, filled_at)
+            SELECT a_queue, b.key, min(b.left_in), time FROM unnest(paying, paid_to) AS b(key, left_in) GROUP BY b.key
+            ON CONFLICT (queue, key) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at;
+        END IF;
+        IF early IS NOT NULL THEN
+            WITH gone AS (
+                DELETE FROM queue.ready r WHERE r.ctid = ANY (early) RETURNING r.ctid AS row_id, r.*
+            )
+            INSERT INTO queue.scheduled (job, run_at, queue, priority, attempt, max_attempts, key, tenant, holds)
+            SELECT
+                g.job, time + make_interval(secs => e.wait), g.queue,
+                g.priority + CASE WHEN g.priority < -100 THEN 1000 ELSE 0 END,
+                g.attempt, g.max_attempts, g.key, g.tenant, true
+            FROM gone g JOIN unnest(early, early_waits) AS e(row_id, wait) ON e.row_id = g.row_id;
+        END IF;
+        EXIT WHEN waiting IS NULL;
+        IF NOT around THEN
+            WITH gone AS (
+                DELETE FROM queue.ready r WHERE r.ctid = ANY (waiting) RETURNING r.*
+            )
+            INSERT INTO queue.waiting (queue, key, priority, seq, job, attempt, max_attempts, since, tenant)
+            SELECT
+                queue, key, priority + CASE WHEN priority < -100 THEN 1000 ELSE 0 END, seq, job, attempt,
+                max_attempts, since, tenant
+            FROM gone;
+        END IF;
+        EXIT WHEN left_over > 0 OR exhausted;
+    END LOOP;
+
+    IF jobs IS NOT NULL THEN
+        INSERT INTO queue.leases (worker, jobs, attempts, max_attempts, leased_at, expires_at, queue, keys)
+        VALUES (
+            a_worker, jobs, attempts, max_attempts, coalesce(at, now()),
+            coalesce(at, now()) + make_interval(secs => lease_seconds), a_queue,
+            CASE WHEN EXISTS (SELECT FROM unnest(keys) AS k WHERE k <> '') THEN keys END
+        )
+        RETURNING leases.token INTO token;
+        IF rules.fair OR rules.per_second IS NOT NULL THEN
+            INSERT INTO queue.turns (queue, tenant, credit, tokens, filled_at)
+            VALUES (
+                a_queue, coalesce(stand.tenant, ''), coalesce(stand.credit, 0),
+                coalesce(tokens, 0), CASE WHEN tokens IS NULL THEN '-infinity' ELSE time END
+            )
+            ON CONFLICT (queue) DO UPDATE
+            SET tenant = excluded.tenant, credit = excluded.credit, tokens = excluded.tokens, filled_at = excluded.filled_at;
+        END IF;
+    END IF;
+    -- Something was there, and the rules do not let it start yet.
+    IF room <= 0 AND is_tight AND wait_seconds IS NULL AND jobs IS NULL THEN
+        wait_seconds := 'infinity';
+    ELSIF tokens < 0.999999 AND wait_seconds IS NULL THEN
+        wait_seconds := (1 - tokens) / rules.per_second;
+    END IF;
+    RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes up to so many jobs under a new lease. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
+
+REVOKE ALL ON FUNCTION queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
+    queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.pick_in_order, queue.running_in, queue.judge, queue.take
+    FROM PUBLIC;
+ALTER TABLE queue.limits ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.shares ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.turns ENABLE ROW LEVEL SECURITY;
+ALTER TABLE queue.buckets ENABLE ROW LEVEL SECURITY;
