@@ -112,9 +112,15 @@ ALTER TABLE queue.waiting SET (autovacuum_vacuum_scale_factor = 0, autovacuum_va
 CREATE TABLE queue.workers (
     id         integer     NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT workers_pkey PRIMARY KEY,
     name       text        NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT now()
+    started_at timestamptz NOT NULL DEFAULT now(),
+    queues     text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    seen_at    timestamptz NOT NULL DEFAULT now(),
+    stopped_at timestamptz
 );
 COMMENT ON TABLE queue.workers IS 'Processes that have ever worked. A row each, so that leases and history need not repeat the name.';
+COMMENT ON COLUMN queue.workers.queues IS 'Whose jobs it runs.';
+COMMENT ON COLUMN queue.workers.seen_at IS 'Written every five minutes. Whether it lives at this moment, its leases tell, and its lock while it has none.';
+COMMENT ON COLUMN queue.workers.stopped_at IS 'When it ended in good order.';
 COMMENT ON COLUMN queue.workers.name IS 'Host, process id and a random part.';
 
 CREATE TABLE queue.leases (

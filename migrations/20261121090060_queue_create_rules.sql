@@ -100,7 +100,8 @@ BEGIN
     ),
     promised AS (
         INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant, since)
-        SELECT queue, priority - 1000, job, attempt, max_attempts, key, tenant, since FROM moved
+        SELECT queue, priority - 1000, job, attempt, max_attempts, key, tenant, since
+        FROM moved ORDER BY priority, seq
         RETURNING queue
     )
     SELECT array_agg(DISTINCT queue) INTO told FROM promised;
@@ -213,7 +214,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     -- Tenants in the order of their names, from where the last claim ended, each found by a look-up.
     WITH RECURSIVE lanes AS (
-        SELECT f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight, f.weight::bigint AS total
+        SELECT
+            f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight,
+            CASE WHEN f.tenant = last_tenant AND last_credit > 0 THEN last_credit ELSE f.weight END::bigint AS total
         FROM (
             SELECT n.tenant, coalesce(s.weight, 1::smallint) AS weight
             FROM (
@@ -337,7 +340,7 @@ CREATE TYPE queue.verdict AS ENUM ('take', 'wait', 'early', 'leave');
 -- holds its place. What room and rate of the queue do not allow is left.
 CREATE FUNCTION queue.judge(
     rules queue.queues, at timestamptz, room integer, queue_tokens float8,
-    row_ids tid[], jobs uuid[], priorities smallint[], keys text[]
+    row_ids tid[], jobs uuid[], priorities smallint[], keys text[], own_keys text[]
 ) RETURNS TABLE (
     row_id tid, verdict queue.verdict, weight integer, key text, key_tokens float8, wait_seconds float8, nth bigint
 )
@@ -356,9 +359,14 @@ BEGIN ATOMIC
         FROM unnest(row_ids, jobs, priorities, keys) WITH ORDINALITY AS p(row_id, job, priority, key, nth)
     ),
     taken AS MATERIALIZED (
-        SELECT t.*
-        FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT p.key FROM picked p WHERE p.key <> '')) t
+        SELECT t.key, sum(t.leased) AS leased, sum(t.promised) AS promised
+        FROM (
+            SELECT p.* FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT p.key FROM picked p WHERE p.key <> '')) p
+            UNION ALL
+            SELECT o.key, 1, 0 FROM unnest(own_keys) AS o(key)
+        ) t
         WHERE (rules).keyed
+        GROUP BY t.key
     ),
     let_in AS (
         SELECT
@@ -429,7 +437,7 @@ BEGIN ATOMIC
         b.nth
     FROM bounded b;
 END;
-COMMENT ON FUNCTION queue.judge IS 'What a claim does with jobs it has picked, in their order, with so much room and so many tokens.';
+COMMENT ON FUNCTION queue.judge IS 'What a claim does with jobs it has picked, in their order, with so much room and so many tokens; the own keys are of jobs that it has taken already.';
 
 CREATE FUNCTION queue.take(
     at timestamptz, a_queue text, free integer, a_worker integer, lease_seconds float8,
@@ -452,7 +460,7 @@ DECLARE
     want        integer := free;
     tokens      float8;
     gated       boolean := false;
-    keys        text[];
+    keys        text[] := '{}';
     -- Of one round: what was picked, and what becomes of it.
     p_rows      tid[];
     p_jobs      uuid[];
@@ -547,13 +555,15 @@ BEGIN
                 count(*) FILTER (WHERE j.verdict = 'leave'),
                 max(j.nth) FILTER (WHERE j.verdict = 'take')
             INTO taken, waiting, early, early_waits, paying, paid_to, spent, left_over, last_taken
-            FROM queue.judge(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys) j;
+            FROM queue.judge(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys, keys) j;
             EXIT WHEN waiting IS NULL OR gated OR around;
             -- Who holds these keys may be about to give them up: see queue.share_gate.
             PERFORM pg_advisory_xact_lock(1111834950, hashtext(a_queue));
             gated := true;
         END LOOP;
-        exhausted := p_rows IS NULL OR cardinality(p_rows) < want AND left_over = 0 AND (waiting IS NULL OR NOT around);
+        -- Of tenants with more turns than they have jobs, fewer are picked than are there.
+        exhausted := p_rows IS NULL
+            OR NOT rules.fair AND cardinality(p_rows) < want AND left_over = 0 AND (waiting IS NULL OR NOT around);
         EXIT WHEN p_rows IS NULL;
 
         IF taken IS NOT NULL THEN
@@ -610,18 +620,28 @@ BEGIN
                 g.attempt, g.max_attempts, g.key, g.tenant, true
             FROM gone g JOIN unnest(early, early_waits) AS e(row_id, wait) ON e.row_id = g.row_id;
         END IF;
-        EXIT WHEN waiting IS NULL;
-        IF NOT around THEN
+        IF waiting IS NOT NULL AND NOT around THEN
             WITH gone AS (
                 DELETE FROM queue.ready r WHERE r.ctid = ANY (waiting) RETURNING r.*
             )
             INSERT INTO queue.waiting (queue, key, priority, seq, job, attempt, max_attempts, since, tenant)
             SELECT
-                queue, key, priority + CASE WHEN priority < -100 THEN 1000 ELSE 0 END, seq, job, attempt,
-                max_attempts, since, tenant
-            FROM gone;
+                g.queue, g.key, g.priority, g.seq, g.job, g.attempt, g.max_attempts, g.since, g.tenant
+            FROM gone g WHERE g.priority >= -100
+            UNION ALL
+            -- Since then the limit has become lower. It was the first of its key, and is again.
+            SELECT
+                g.queue, g.key, g.priority + 1000,
+                coalesce(
+                    (
+                        SELECT min(w.seq) FROM queue.waiting w
+                        WHERE w.queue = g.queue AND w.key = g.key AND w.priority = g.priority + 1000
+                    ), g.seq
+                ) - row_number() OVER (PARTITION BY g.key, g.priority ORDER BY g.seq DESC),
+                g.job, g.attempt, g.max_attempts, g.since, g.tenant
+            FROM gone g WHERE g.priority < -100;
         END IF;
-        EXIT WHEN left_over > 0 OR exhausted;
+        EXIT WHEN left_over > 0 OR exhausted OR waiting IS NULL AND NOT rules.fair;
     END LOOP;
 
     IF jobs IS NOT NULL THEN

@@ -24,6 +24,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How long claims go around what is under somebody's open transaction, before one tries to wait again.
 const GO_AROUND: Duration = Duration::from_secs(10);
+/// Whoever waits for a rule looks this often: not every end is told to everybody.
+const RULES_LOOK: Duration = Duration::from_secs(1);
 /// How often they look whether it is free.
 const GO_AROUND_LOOK: Duration = Duration::from_secs(1);
 
@@ -227,7 +229,7 @@ impl Lanes {
             || ours && (taken.exhausted || taken.wait.is_some() || wanted.goes_around);
         lane.rules = Some(Rules {
             are_tight: taken.is_tight,
-            look_at: taken.wait.and_then(|wait| now.checked_add(wait)),
+            look_at: taken.wait.map(|wait| now + wait.min(RULES_LOOK)),
         });
         lane.stream(!taken.jobs.is_empty(), now);
         if ours {

@@ -132,8 +132,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// Who this is, in leases.
     pub async fn number(&self) -> sqlx::Result<i32> {
-        let entered = self.number.get_or_try_init(|| store::enter_worker(&self.pool, &self.name));
-        entered.await.copied()
+        let enter = || async {
+            let queues: Vec<_> = self.options.pools.iter().map(|pool| pool.queue.clone()).collect();
+            store::enter_worker(&self.pool, &self.name, &queues).await
+        };
+        self.number.get_or_try_init(enter).await.copied()
     }
 }
 
@@ -255,10 +258,20 @@ async fn work(
         recording.give_up.cancel();
     }
     drop(keeper);
+    sign_off(&shared).await;
     // Connections that a stuck server holds are not waited for.
     let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };
     let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;
     Ok(())
+}
+
+/// Nobody needs to wait for a worker that has gone.
+async fn sign_off(shared: &Shared) {
+    let Some(&number) = shared.number.get() else { return };
+    let signed = store::sign_worker(&shared.pool, number, true);
+    if !matches!(tokio::time::timeout(CLOSE_LIMIT, signed).await, Ok(Ok(()))) {
+        tracing::warn!("that this worker has stopped could not be written down");
+    }
 }
 
 /// Closes the lines and returns what has not started.

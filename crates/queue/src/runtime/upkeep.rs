@@ -21,9 +21,14 @@ const MAX_RESCUE: i64 = 20;
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
 /// A day may be locked by a long reader; there is a week to make it in.
 const DAYS_RETRY: Duration = Duration::from_secs(60);
+/// What nothing should leave behind, and something may.
+const MEND_EVERY: Duration = Duration::from_secs(60);
+/// How often a worker says that it is there.
+const SIGN_EVERY: Duration = Duration::from_secs(300);
 
 pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
-    let mut days_at = Instant::now();
+    let (mut days_at, mut mend_at) = (Instant::now(), Instant::now() + MEND_EVERY);
+    let mut sign_at = Instant::now() + SIGN_EVERY;
     let (mut healthy, mut declared) = (true, false);
     loop {
         let mut result = Ok(());
@@ -47,9 +52,26 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
         if Instant::now() >= days_at {
             days_at = Instant::now() + make_days(&shared).await;
         }
+        if Instant::now() >= mend_at {
+            mend_at = Instant::now() + MEND_EVERY;
+            // Busy locks are free another time.
+            if let Err(error) = store::mend(&shared.pool).await {
+                tracing::info!(%error, "the rules of queues were not looked after");
+            }
+        }
+        if Instant::now() >= sign_at {
+            sign_at = Instant::now() + SIGN_EVERY;
+            if let Err(error) = sign(&shared).await {
+                tracing::info!(%error, "that this worker is there could not be written down");
+            }
+        }
         // Not in step with other processes, and never earlier: what is due is due then.
         sleep(wait.mul_f64(1.0 + JITTER * rand::random::<f64>())).await;
     }
+}
+
+async fn sign(shared: &Shared) -> sqlx::Result<()> {
+    store::sign_worker(&shared.pool, shared.number().await?, false).await
 }
 
 /// Looks, and does what there is to do; answers how long until the next job is due.

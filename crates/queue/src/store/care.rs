@@ -31,14 +31,46 @@ pub(crate) async fn declare_kinds(pool: &PgPool, kinds: &Kinds) -> sqlx::Result<
 }
 
 /// Enters a process into the list of workers; answers its number.
-pub(crate) async fn enter_worker(pool: &PgPool, name: &str) -> sqlx::Result<i32> {
+pub(crate) async fn enter_worker(
+    pool: &PgPool,
+    name: &str,
+    queues: &[String],
+) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "-- queue.enter_worker
-        INSERT INTO queue.workers (name) VALUES ($1) RETURNING id",
-        name
+        INSERT INTO queue.workers (name, queues) VALUES ($1, $2) RETURNING id",
+        name,
+        queues
     )
     .fetch_one(pool)
     .await
+}
+
+/// Says that a worker is there, or that it goes.
+pub(crate) async fn sign_worker(pool: &PgPool, worker: i32, stops: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- queue.sign_worker
+        UPDATE queue.workers SET seen_at = now(), stopped_at = CASE WHEN $2 THEN now() END
+        WHERE id = $1",
+        worker,
+        stops
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Finds places that nobody was given, in queues whose jobs have keys, and tenants of what was pushed
+/// while its queue became fair.
+pub(crate) async fn mend(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- queue.mend
+        SELECT queue.mend(name), queue.line_up(name) FROM queue.queues, set_config('lock_timeout', '1s', true)
+        WHERE keyed OR fair"
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(())
 }
 
 /// Extends leases; answers those that are still there.

@@ -229,7 +229,10 @@ async fn copy_all(db: &mut PgConnection, rows: &PushRows) -> Result<Vec<Pushed>,
 }
 
 /// For a batch in which some jobs have what few have: a key of some sort, a tenant, a weight.
-async fn push_special(executor: impl PgExecutor<'_>, rows: &PushRows) -> Result<Vec<Pushed>, Error> {
+async fn push_special(
+    executor: impl PgExecutor<'_>,
+    rows: &PushRows,
+) -> Result<Vec<Pushed>, Error> {
     let (mut keys, mut by_args) = (Vec::new(), Vec::new());
     let (mut while_kept, mut periods) = (Vec::new(), Vec::new());
     for unique in &rows.uniques {

@@ -12,6 +12,7 @@ mod operate;
 mod plans;
 mod push;
 mod redrive;
+mod rules;
 mod schedule;
 mod sql_client;
 mod states;

@@ -9,7 +9,8 @@ use crate::support::Theatre;
 
 const README: &str = include_str!("../../README.md");
 /// What takes a job along an arrow and is no outcome of a run.
-const VERBS: [&str; 7] = ["push", "for", "later", "due", "claim", "cancel", "drop"];
+const VERBS: [&str; 9] =
+    ["push", "for", "later", "due", "claim", "cancel", "drop", "held", "freed"];
 
 type Words = BTreeSet<String>;
 
