@@ -440,10 +440,10 @@ END;
 COMMENT ON FUNCTION queue.judge IS 'What a claim does with jobs it has picked, in their order, with so much room and so many tokens; the own keys are of jobs that it has taken already.';
 
 CREATE FUNCTION queue.take(
-    at timestamptz, a_queue text, free integer, a_worker integer, lease_seconds float8,
+    at timestamptz, a_queue text, free integer, room integer, a_worker integer, lease_seconds float8,
     from_priorities smallint[], from_seqs bigint[], before_priorities smallint[], around boolean
 ) RETURNS TABLE (
-    turn text, exhausted boolean, is_fair boolean, is_tight boolean, wait_seconds float8, xmin bigint,
+    turn text, exhausted boolean, is_fair boolean, wait_seconds float8, xmin bigint,
     token bigint, jobs uuid[], attempts smallint[], max_attempts smallint[], priorities smallint[],
     seqs bigint[], tenants text[], many_looks boolean, passed_priorities smallint[], passed_seqs bigint[]
 )
@@ -456,9 +456,9 @@ DECLARE
     rules       queue.queues;
     stand       queue.turns;
     time        timestamptz := coalesce(at, clock_timestamp());
-    room        integer := free;
-    want        integer := free;
+    want        integer;
     tokens      float8;
+    burst       float8;
     gated       boolean := false;
     keys        text[] := '{}';
     -- Of one round: what was picked, and what becomes of it.
@@ -497,7 +497,6 @@ BEGIN
     exhausted := false;
     many_looks := false;
     is_fair := rules.fair;
-    is_tight := rules.concurrency IS NOT NULL OR rules.per_second IS NOT NULL;
     xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     IF rules.concurrency IS NOT NULL THEN
         room := least(room, rules.concurrency - queue.running_in(a_queue));
@@ -506,12 +505,15 @@ BEGIN
         SELECT * INTO stand FROM queue.turns WHERE queue = a_queue;
     END IF;
     IF rules.per_second IS NOT NULL THEN
-        tokens := queue.tokens_at(
-            time, stand.tokens, stand.filled_at, rules.per_second, queue.default_burst(rules.per_second, rules.burst)
-        );
+        burst := queue.default_burst(rules.per_second, rules.burst);
+        tokens := queue.tokens_at(time, stand.tokens, stand.filled_at, rules.per_second, burst);
         IF tokens < 0.999999 THEN
             wait_seconds := (1 - tokens) / rules.per_second;
             room := 0;
+        ELSE
+            -- What waits in a process starts later than it was let in, together with what is let in then.
+            -- Half of a bucket makes up for that.
+            room := least(room, greatest(free, floor(tokens - burst / 2)::integer));
         END IF;
     END IF;
 
@@ -663,14 +665,14 @@ BEGIN
         END IF;
     END IF;
     -- Something was there, and the rules do not let it start yet.
-    IF room <= 0 AND is_tight AND wait_seconds IS NULL AND jobs IS NULL THEN
+    IF room <= 0 AND rules.concurrency IS NOT NULL AND wait_seconds IS NULL AND jobs IS NULL THEN
         wait_seconds := 'infinity';
     ELSIF tokens < 0.999999 AND wait_seconds IS NULL THEN
         wait_seconds := (1 - tokens) / rules.per_second;
     END IF;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes up to so many jobs under a new lease. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
+COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, as many as there is room for in the process, of which so many would start at once. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
 
 REVOKE ALL ON FUNCTION queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
     queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.pick_in_order, queue.running_in, queue.judge, queue.take

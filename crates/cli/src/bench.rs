@@ -10,6 +10,7 @@ mod pace;
 mod pinned;
 mod push;
 mod raw;
+mod rules;
 mod soak;
 mod usage;
 mod worker;

@@ -125,7 +125,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         for queue in &claimed.ruled {
             let stretches = Marks::default().stretches(true);
             let (free, stretches) = (Self::DRAIN_BATCH, &stretches[..]);
-            let take = Take { queue, free, stretches, goes_around: false, numbered: false };
+            let take =
+                Take { queue, free, room: free, stretches, goes_around: false, numbered: false };
             jobs.extend(store::take(&self.pool, now, take, worker, lease).await?.jobs);
         }
         let count = jobs.len();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::database::{Database, Server};
 use super::job::DoNothing;
 use super::pace::Wake;
+use super::rules::Rule;
 use super::usage::Usage;
 use super::worker::Workers;
 use super::{HANDLERS, JOBS, PROCESSES, check, figures, patiently, raw, rounded};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Jobs that are scheduled for much later, in the database of the engine only
     #[arg(long, value_name = "N", default_value_t = 0)]
     scheduled: usize,
+    /// A rule that the queue has, beside the same drain without it
+    #[arg(long, value_name = "RULE")]
+    with: Option<Rule>,
 }
 
 /// Jobs that are there before a drain.
@@ -53,19 +57,67 @@ impl Args {
 }
 
 pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String, Value>> {
+    let raw = drain_raw(args, server).await?;
+    let plain = match args.with {
+        Some(_) => Some(drain(args, server, None).await?),
+        None => None,
+    };
+    let engine = drain(args, server, args.with).await?;
+    let drained = &engine.drained;
+    let mut measured = figures([
+        ("jobs", args.jobs.into()),
+        ("handlers", args.handlers.into()),
+        ("processes", args.processes.into()),
+        ("history", args.history.into()),
+        ("scheduled", args.scheduled.into()),
+        ("jobs_per_s", rounded(drained.jobs_per_second())),
+        ("raw_jobs_per_s", rounded(raw.jobs_per_second())),
+        ("ratio", rounded(drained.jobs_per_second() / raw.jobs_per_second())),
+        ("wal_bytes_per_job", rounded(engine.wal_bytes_per_job)),
+        ("pg_cpu_us_per_job", engine.pg_cpu_us_per_job.into()),
+        ("worker_cpu_us_per_job", engine.worker_cpu_us_per_job.into()),
+        ("worker_rss_mb", engine.worker_rss_mb.into()),
+        ("jobs_per_claim", rounded(drained.jobs_per_claim())),
+        ("raw_jobs_per_claim", rounded(raw.jobs_per_claim())),
+        ("raw_connections", RAW_CONNECTIONS.into()),
+    ]);
+    if let (Some(rule), Some(plain)) = (args.with, plain) {
+        let plain = plain.drained.jobs_per_second();
+        measured.insert("with".into(), rule.name().into());
+        measured.insert("plain_jobs_per_s".into(), rounded(plain));
+        measured.insert("of_plain".into(), rounded(drained.jobs_per_second() / plain));
+    }
+    Ok(measured)
+}
+
+async fn drain_raw(args: &Args, server: &Server) -> anyhow::Result<Drained> {
     let database = server.database().await?;
-    fill(&database, args.jobs, Duration::ZERO).await?;
+    fill(&database, args.jobs, Duration::ZERO, None).await?;
     database.settle().await?;
     let begun = now(&database).await?;
     patiently("draining with raw statements", raw::drain(&database, RAW_CONNECTIONS, MAX_CLAIM))
         .await?;
-    let raw = Drained::read(&database, begun).await?;
+    Drained::read(&database, begun).await
+}
 
+/// What the engine took for a drain.
+struct Took {
+    drained: Drained,
+    wal_bytes_per_job: f64,
+    pg_cpu_us_per_job: Option<Value>,
+    worker_cpu_us_per_job: Option<Value>,
+    worker_rss_mb: Option<Value>,
+}
+
+async fn drain(args: &Args, server: &Server, rule: Option<Rule>) -> anyhow::Result<Took> {
     let database = server.database().await?;
-    fill(&database, args.history, Duration::ZERO).await?;
+    fill(&database, args.history, Duration::ZERO, None).await?;
     raw::drain(&database, RAW_CONNECTIONS, MAX_CLAIM).await?;
-    fill(&database, args.scheduled, MUCH_LATER).await?;
-    fill(&database, args.jobs, Duration::ZERO).await?;
+    fill(&database, args.scheduled, MUCH_LATER, None).await?;
+    if let Some(rule) = rule {
+        rule.set(&database).await?;
+    }
+    fill(&database, args.jobs, Duration::ZERO, rule).await?;
     database.settle().await?;
     let mut workers =
         Workers::ready(&database, args.processes, args.handlers, Wake::Notify).await?;
@@ -78,40 +130,39 @@ pub async fn measure(args: &Args, server: &Server) -> anyhow::Result<Map<String,
     })
     .await?;
     let (after, cpu_after) = (Usage::now(&database.pool).await?, workers.cpu());
-    let memory = workers.peak_rss_mb();
+    let worker_rss_mb = workers.peak_rss_mb().map(rounded);
     workers.stop().await?;
-    let engine = Drained::read(&database, begun).await?;
-
     let jobs = args.jobs as f64;
     let per_job = |cpu: Duration| rounded(cpu.as_secs_f64() * 1e6 / jobs);
     let worker_cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
-    Ok(figures([
-        ("jobs", args.jobs.into()),
-        ("handlers", args.handlers.into()),
-        ("processes", args.processes.into()),
-        ("history", args.history.into()),
-        ("scheduled", args.scheduled.into()),
-        ("jobs_per_s", rounded(engine.jobs_per_second())),
-        ("raw_jobs_per_s", rounded(raw.jobs_per_second())),
-        ("ratio", rounded(engine.jobs_per_second() / raw.jobs_per_second())),
-        ("wal_bytes_per_job", rounded(after.wal_bytes_since(&before) / jobs)),
-        ("pg_cpu_us_per_job", after.cpu_since(&before).map(per_job).into()),
-        ("worker_cpu_us_per_job", worker_cpu.map(per_job).into()),
-        ("worker_rss_mb", memory.map(rounded).into()),
-        ("jobs_per_claim", rounded(engine.jobs_per_claim())),
-        ("raw_jobs_per_claim", rounded(raw.jobs_per_claim())),
-        ("raw_connections", RAW_CONNECTIONS.into()),
-    ]))
+    Ok(Took {
+        drained: Drained::read(&database, begun).await?,
+        wal_bytes_per_job: after.wal_bytes_since(&before) / jobs,
+        pg_cpu_us_per_job: after.cpu_since(&before).map(per_job),
+        worker_cpu_us_per_job: worker_cpu.map(per_job),
+        worker_rss_mb,
+    })
 }
 
-async fn fill(database: &Database, jobs: usize, delay: Duration) -> anyhow::Result<()> {
+async fn fill(
+    database: &Database,
+    jobs: usize,
+    delay: Duration,
+    rule: Option<Rule>,
+) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
-    let mut left = jobs;
-    while left > 0 {
-        let count = left.min(FILL_BATCH);
-        let later = (0..count).map(|_| Push::of(DoNothing::now()).delay(delay));
-        queue::push_many(&mut connection, later).await?;
-        left -= count;
+    let mut pushed = 0;
+    while pushed < jobs {
+        let count = (jobs - pushed).min(FILL_BATCH);
+        let job = |nth| {
+            let job = Push::of(DoNothing::now()).delay(delay);
+            match rule {
+                Some(rule) => rule.apply(job, nth),
+                None => job,
+            }
+        };
+        queue::push_many(&mut connection, (pushed..pushed + count).map(job)).await?;
+        pushed += count;
     }
     Ok(())
 }

@@ -139,7 +139,8 @@ async fn claim_ruled(
     let worker = shared.number().await?;
     let take = Take {
         queue: &ruled.queue,
-        free: ruled.room,
+        free: ruled.free,
+        room: ruled.room,
         stretches: &ruled.stretches,
         goes_around: wanted.goes_around,
         numbered: lanes.need_number(&ruled.queue),

@@ -57,8 +57,6 @@ struct Lane {
 /// A queue with rules is claimed by itself.
 #[derive(Default)]
 struct Rules {
-    /// What is claimed should start, and not wait here while it counts as running.
-    are_tight: bool,
     /// When they let something start that they did not.
     look_at: Option<Instant>,
 }
@@ -66,6 +64,8 @@ struct Rules {
 /// What to claim of a queue with rules.
 pub(super) struct Ruled {
     pub queue: String,
+    /// How many would start at once, and how many there is room for.
+    pub free: usize,
     pub room: usize,
     pub stretches: Vec<Stretch>,
 }
@@ -133,6 +133,7 @@ impl Lanes {
             let asks = lane.rules.is_some() && room > 0 && (wanted.sweeps || !lane.dry);
             asks.then(|| Ruled {
                 queue: lane.queue.clone(),
+                free: lane.line.free(),
                 room,
                 stretches: match wanted.sweeps {
                     true => Marks::default().stretches(true),
@@ -227,10 +228,7 @@ impl Lanes {
         }
         lane.dry = taken.turn == Turn::Paused
             || ours && (taken.exhausted || taken.wait.is_some() || wanted.goes_around);
-        lane.rules = Some(Rules {
-            are_tight: taken.is_tight,
-            look_at: taken.wait.map(|wait| now + wait.min(RULES_LOOK)),
-        });
+        lane.rules = Some(Rules { look_at: taken.wait.map(|wait| now + wait.min(RULES_LOOK)) });
         lane.stream(!taken.jobs.is_empty(), now);
         if ours {
             self.unaware_below = self.unaware_below.filter(|&below| taken.xmin < below);
@@ -309,9 +307,7 @@ impl Lanes {
 
 impl Lane {
     fn room(&self) -> usize {
-        let is_tight = self.rules.as_ref().is_some_and(|rules| rules.are_tight);
-        let room = if is_tight { self.line.free() } else { self.line.room() };
-        room.min(MAX_CLAIM)
+        self.line.room().min(MAX_CLAIM)
     }
 
     fn stream(&mut self, found: bool, now: Instant) {

@@ -65,8 +65,7 @@ impl Line {
 
     /// How many jobs would start at once.
     pub fn free(&self) -> usize {
-        let mut state = self.state();
-        state.told = false;
+        let state = self.state();
         self.places.saturating_sub(state.open).saturating_sub(state.jobs.len())
     }
 

@@ -14,7 +14,10 @@ use crate::runtime::Stretch;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Take<'a> {
     pub queue: &'a str,
+    /// How many would start at once.
     pub free: usize,
+    /// How many there is room for.
+    pub room: usize,
     pub stretches: &'a [Stretch],
     /// Whether it passes over what is under an open transaction.
     pub goes_around: bool,
@@ -40,8 +43,6 @@ pub(crate) struct Taken {
     pub exhausted: bool,
     /// Its tenants take turns: marks say nothing about it.
     pub is_fair: bool,
-    /// So few may start that none should wait in a line meanwhile.
-    pub is_tight: bool,
     /// What is left may start after this long, or once others have ended.
     pub wait: Option<Duration>,
     /// As of a claim of other queues.
@@ -67,6 +68,7 @@ pub(crate) async fn take(
         now,
         take.queue,
         i32::try_from(take.free).unwrap_or(i32::MAX),
+        i32::try_from(take.room).unwrap_or(i32::MAX),
         worker,
         lease_seconds,
         &priorities,
@@ -114,7 +116,6 @@ pub(crate) async fn take(
         jobs,
         exhausted: about.exhausted.unwrap_or_default(),
         is_fair: about.is_fair.unwrap_or_default(),
-        is_tight: about.is_tight.unwrap_or_default(),
         // What is too far away for a duration is as good as infinite.
         wait: about.wait_seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)),
         xmin: about.xmin.unwrap_or_default(),

@@ -58,7 +58,7 @@ pub async fn take_at(db: &PgPool, at: Option<&str>, free: i32) -> Take {
                     WITH ORDINALITY AS u(job, attempt, max_attempts, tenant, nth)
                 JOIN queue.jobs j ON j.id = u.job
             ))
-        FROM queue.take($1::timestamptz, 'theatre', $2, 0, 10, '{-32768}', '{0}', '{32767}', false)",
+        FROM queue.take($1::timestamptz, 'theatre', $2, $2, 0, 10, '{-32768}', '{0}', '{32767}', false)",
     )
     .bind(at)
     .bind(free)
