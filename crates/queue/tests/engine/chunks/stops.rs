@@ -126,3 +126,39 @@ async fn a_chunk_whose_lease_is_lost_is_dropped_and_nothing_is_written_of_it() {
         assert_eq!(outcomes(&bakery.view(id).await), [""; 0]);
     }
 }
+
+#[tokio::test]
+async fn a_lease_that_is_lost_stops_its_jobs_and_not_the_others_of_their_chunk() {
+    let bakery = Bakery::live().await;
+    let (says, mut said) = mpsc::unbounded_channel();
+    let fleet = bakery
+        .fleet(says)
+        .chunk_worker(2, async |batch: Vec<(Loaf, Run)>, says: Says<&'static str>| {
+            if let [(_, first), _] = &batch[..] {
+                says.send("two loaves")?;
+                first.cancelled().await;
+            }
+            all_done(&batch)
+        })
+        .worker(async |_: Cake, says: Says<&'static str>, run: Run| {
+            says.send("a cake")?;
+            run.cancelled().await;
+            Ok(Outcome::Done)
+        });
+    let working = fleet.start(one_place());
+    // Behind quick ones, jobs are taken ahead: here by two claims, while the cake keeps the place.
+    bakery.until(&bakery.loaves(1).await, JobState::Done).await;
+    let cake = bakery.push([Push::of(Cake {})]).await;
+    assert_eq!(said.recv().await, Some("a cake"));
+    let lost = bakery.loaves(1).await;
+    bakery.until(&lost, JobState::Running).await;
+    let kept = bakery.loaves(1).await;
+    bakery.until(&kept, JobState::Running).await;
+    cancel(&bakery.db, cake[0], "ada").await.unwrap();
+    assert_eq!(said.recv().await, Some("two loaves"));
+    let lose = sqlx::query("DELETE FROM queue.leases WHERE $1 = ANY (jobs)").bind(lost[0]);
+    lose.execute(&*bakery.db).await.unwrap();
+    bakery.until(&kept, JobState::Done).await;
+    working.stop().await.unwrap();
+    assert_eq!(outcomes(&bakery.view(lost[0]).await), [""; 0]);
+}
