@@ -12,8 +12,8 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
-    Failure, Handler, Heartbeat, Leases, Line, Marks, Pool, Route, Shared, Unknown, WorkOptions,
-    Working, prepare, record, run_all, ways,
+    Chunk, Failure, HandleChunk, HandleOne, Handler, Heartbeat, Leases, Line, MAX_CHUNK, Marks,
+    Pool, Route, Shared, Unknown, WorkOptions, Working, prepare, record, run_all, ways,
 };
 use crate::schedule::{Declared, When};
 use crate::store::{self, Take, Wanted};
@@ -37,24 +37,48 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
     }
 
     /// Adds the handler of one kind.
-    pub fn worker<J, F, Fut>(mut self, run: F) -> Self
+    pub fn worker<J, F, Fut>(self, run: F) -> Self
     where
         J: Job,
         F: Fn(J, C, Run) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = anyhow::Result<Outcome>> + Send + 'static,
     {
         let (cx, handle) = (self.cx.clone(), Arc::new(run));
-        let handler: Handler = Arc::new(move |run: Run| {
+        let handle: HandleOne = Arc::new(move |run: Run| {
             let (cx, handle) = (cx.clone(), handle.clone());
             Box::pin(async move {
                 let job =
                     kinds::decode::<J>(run.leased().args.get()).map_err(Failure::Undecodable)?;
-                handle(job, cx, run).await.map_err(Failure::Handler)
+                handle(job, cx, run).await.map_err(Failure::handler)
             })
         });
-        self.kinds.add::<J>();
-        self.handlers.insert(J::KIND, handler);
-        self
+        self.add::<J>(Handler::One(handle))
+    }
+
+    /// Adds the handler of a kind that takes up to `at_most` jobs at once: those that are there, without
+    /// waiting for more.
+    ///
+    /// It gives a result for each job, in their order. Its own error, a panic and the kind's `TIMEOUT`
+    /// are a failure of each job that it was given.
+    pub fn chunk_worker<J, F, Fut>(self, at_most: usize, run: F) -> Self
+    where
+        J: Job,
+        F: Fn(Vec<(J, Run)>, C) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<Vec<anyhow::Result<Outcome>>>> + Send + 'static,
+    {
+        let is_sane = (1..=MAX_CHUNK).contains(&at_most);
+        assert!(is_sane, "chunks of {} take 1 to {MAX_CHUNK} jobs, not {at_most}", J::KIND);
+        let (cx, handle) = (self.cx.clone(), Arc::new(run));
+        let handle: HandleChunk = Arc::new(move |chunk: Chunk| {
+            let (cx, handle) = (cx.clone(), handle.clone());
+            Box::pin(async move {
+                let jobs = chunk.decode::<J>();
+                if !jobs.is_empty() {
+                    chunk.share_out(handle(jobs, cx).await);
+                }
+            })
+        });
+        self.add::<J>(Handler::Chunk { at_most, handle })
     }
 
     /// Pushes `job` at every tick: of a cron expression in UTC, or [`When`] more is to be said.
@@ -132,7 +156,10 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let count = jobs.len();
         let (opened, places) = mpsc::unbounded_channel();
         let (ways, outlets) = ways(count.max(1));
-        Line::new(count, opened, shared.freed.clone()).put(prepare(shared, handlers, jobs));
+        // All jobs are there: it needs no room for more.
+        let line = Line::new(count, 1, opened, shared.freed.clone());
+        line.put(prepare(shared, handlers, jobs));
+        drop(line);
         run_all(shared.name.clone(), places, ways).await;
         let batch = outlets.all().await;
         batch.iter().for_each(|ended| drained.count(ended.outcome()));
@@ -140,6 +167,12 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             record(shared, &batch).await;
         }
         Ok(count)
+    }
+
+    fn add<J: Job>(mut self, handler: Handler) -> Self {
+        self.kinds.add::<J>();
+        self.handlers.insert(J::KIND, handler);
+        self
     }
 
     fn shared(&self, pool: PgPool, notes_pool: PgPool, options: WorkOptions) -> Shared {
@@ -197,6 +230,13 @@ impl Handlers {
     pub fn of(&self, kind: &str) -> Arc<Route> {
         let known = self.by_kind.get(kind).cloned();
         known.unwrap_or_else(|| Arc::new(Route::unknown(kind, self.unknown.wait(kind))))
+    }
+
+    /// How many jobs of a queue one call of a handler takes at most.
+    pub fn largest_chunk(&self, queue: &str) -> usize {
+        let of_queue = self.kinds.iter().filter(|kind| kind.queue == queue);
+        let routes = of_queue.filter_map(|kind| self.by_kind.get(kind.name));
+        routes.map(|route| route.at_most()).max().unwrap_or(1)
     }
 }
 

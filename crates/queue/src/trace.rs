@@ -80,12 +80,19 @@ impl Trace {
 
     /// Makes this trace the parent of `span` for an exporter; without one it does nothing.
     pub fn adopt(&self, span: &tracing::Span) {
-        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let remote =
-            SpanContext::new(self.trace_id, self.span_id, flags, true, TraceState::default());
-        let context = opentelemetry::Context::new().with_remote_span_context(remote);
+        let context = opentelemetry::Context::new().with_remote_span_context(self.remote());
         // It fails only when nothing exports, or when the span has already been given out.
         let _ = span.set_parent(context);
+    }
+
+    /// Tells an exporter that `span` works for this trace among others.
+    pub(crate) fn link(&self, span: &tracing::Span) {
+        span.add_link(self.remote());
+    }
+
+    fn remote(&self) -> SpanContext {
+        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        SpanContext::new(self.trace_id, self.span_id, flags, true, TraceState::default())
     }
 }
 

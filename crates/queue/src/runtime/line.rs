@@ -21,6 +21,8 @@ const LENGTH_SECONDS: f64 = 0.05;
 
 pub(crate) struct Line {
     places: usize,
+    /// So many jobs one place may take at once.
+    chunk: usize,
     pace: Pace,
     state: Mutex<State>,
     /// To the shell.
@@ -44,19 +46,21 @@ struct State {
 impl Line {
     pub fn new(
         places: usize,
+        chunk: usize,
         opened: mpsc::UnboundedSender<Place>,
         freed: Arc<Notify>,
     ) -> Arc<Self> {
         let (pace, state) = (Pace::default(), Mutex::default());
-        Arc::new(Self { places, pace, state, opened, freed })
+        Arc::new(Self { places, chunk, pace, state, opened, freed })
     }
 
     /// How many jobs it could take. A line that is still half full waits for a larger claim.
     pub fn room(&self) -> usize {
-        let length = self.pace.length(self.places);
+        let length = self.pace.length(self.places, self.chunk);
         let mut state = self.state();
         state.told = false;
-        let (free, waiting) = (self.places.saturating_sub(state.open), state.jobs.len());
+        let free = self.places.saturating_sub(state.open) * self.chunk;
+        let waiting = state.jobs.len();
         if waiting > length / 2 && waiting >= free {
             return 0;
         }
@@ -108,6 +112,30 @@ impl State {
         }
         opens
     }
+
+    /// The first job, and as many more as its handler takes with it.
+    fn take(&mut self) -> Option<Turn> {
+        let first = self.jobs.pop_front()?;
+        let at_most = first.route.at_most();
+        let mut more = Vec::new();
+        let mut at = 0;
+        while more.len() + 1 < at_most
+            && let Some(next) = self.jobs.get(at)
+        {
+            if Arc::ptr_eq(&next.route, &first.route) {
+                more.extend(self.jobs.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        Some(Turn { first, more })
+    }
+}
+
+/// What a place runs at once: a job, and more of its kind if its handler takes chunks.
+pub(crate) struct Turn {
+    pub first: Work,
+    pub more: Vec<Work>,
 }
 
 /// The right to run handlers of a queue, one at a time.
@@ -121,7 +149,7 @@ impl Place {
     /// Before the next job is taken: opens another place for those behind it, and asks for more. Answers
     /// whether that has woken somebody.
     pub fn announce(&mut self) -> bool {
-        let length = self.line.pace.length(self.line.places);
+        let length = self.line.pace.length(self.line.places, self.line.chunk);
         let mut state = self.line.state();
         if std::mem::take(&mut self.is_opening) {
             state.opening = false;
@@ -140,11 +168,11 @@ impl Place {
         opens || tells
     }
 
-    /// The next job. Without one, the place has closed.
-    pub fn next(&mut self) -> Option<Work> {
+    /// What to run next. Without it, the place has closed.
+    pub fn next(&mut self) -> Option<Turn> {
         let mut state = self.line.state();
-        let work = if state.closed { None } else { state.jobs.pop_front() };
-        if work.is_none() {
+        let turn = if state.closed { None } else { state.take() };
+        if turn.is_none() {
             // Under the same lock that found nothing: whoever puts a job sees the place free.
             self.is_open = false;
             state.open -= 1;
@@ -152,10 +180,10 @@ impl Place {
             drop(state);
             self.line.freed.notify_one();
         }
-        work
+        turn
     }
 
-    /// How long a run took.
+    /// How long its handler took.
     pub fn note(&self, ran: Duration) {
         self.line.pace.note(ran);
     }
@@ -171,12 +199,12 @@ impl Drop for Place {
     }
 }
 
-/// How long runs of a queue take, as a moving average; none before the first has ended.
+/// How long handlers of a queue take, as a moving average; nothing before the first has ended.
 #[derive(Default)]
 struct Pace(AtomicU64);
 
 impl Pace {
-    /// The newest run counts for so much.
+    /// The newest counts for so much.
     const WEIGHT: f64 = 0.1;
 
     fn note(&self, ran: Duration) {
@@ -194,10 +222,11 @@ impl Pace {
         (average > 0.0).then_some(average)
     }
 
-    /// How many jobs so many handlers end in the time of a line.
-    fn length(&self, places: usize) -> usize {
-        let jobs = self.average().map_or(0.0, |average| places as f64 * LENGTH_SECONDS / average);
-        (jobs as usize).min(MAX_LENGTH)
+    /// How many jobs so many handlers end in the time of a line: whole chunks, since a line that is cut
+    /// short would make chunks small, and their handlers no quicker.
+    fn length(&self, places: usize, chunk: usize) -> usize {
+        let calls = self.average().map_or(0.0, |average| places as f64 * LENGTH_SECONDS / average);
+        (calls as usize).saturating_mul(chunk).min(MAX_LENGTH)
     }
 }
 
@@ -208,12 +237,21 @@ mod tests {
     #[test]
     fn quick_jobs_are_taken_ahead_and_slow_ones_are_not() {
         let quick = Pace::default();
-        assert_eq!(quick.length(4), 0, "nothing is known yet");
+        assert_eq!(quick.length(4, 1), 0, "nothing is known yet");
         quick.note(Duration::from_micros(100));
-        assert_eq!(quick.length(4), 2000);
+        assert_eq!(quick.length(4, 1), 2000);
         let slow = Pace::default();
         slow.note(Duration::from_secs(1));
-        assert_eq!(slow.length(4), 0);
+        assert_eq!(slow.length(4, 1), 0);
+    }
+
+    #[test]
+    fn chunks_are_taken_ahead_as_a_whole() {
+        let pace = Pace::default();
+        pace.note(Duration::from_millis(30));
+        assert_eq!((pace.length(2, 1), pace.length(2, 100)), (3, 300));
+        pace.note(Duration::from_secs(10));
+        assert_eq!(pace.length(2, 100), 0, "slow ones are not");
     }
 
     #[test]

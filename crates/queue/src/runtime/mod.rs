@@ -1,10 +1,11 @@
 //! The tasks of one worker process, and how they start and stop.
 //!
 //! These tasks share one book of leases: the *fetcher* claims and puts jobs into the *lines* of their
-//! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, the
-//! *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and rescues.
-//! A *listener* wakes the fetcher, and a *watch* reports handlers that are *stuck*.
+//! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, singly or in
+//! *chunks*, the *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and
+//! rescues. A *listener* wakes the fetcher, and a *watch* reports handlers that are *stuck*.
 
+mod chunk;
 mod completer;
 mod ending;
 mod fetcher;
@@ -31,6 +32,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use chunk::{Chunk, MAX_CHUNK};
 use completer::Limits;
 pub(crate) use completer::{Ways, record, ways};
 pub(crate) use ending::{Ended, Ending};
@@ -39,7 +41,7 @@ use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use line::Line;
 pub(crate) use marks::{Marks, Stretch};
-pub(crate) use route::{Handler, Route, Unknown};
+pub(crate) use route::{HandleChunk, HandleOne, Handler, Route, Unknown};
 pub(crate) use runner::Failure;
 pub(crate) use shell::run_all;
 
@@ -200,7 +202,10 @@ async fn work(
     stop: CancellationToken,
 ) -> Result<(), Broken> {
     let (opened, places) = mpsc::unbounded_channel();
-    let line = |pool: &Pool| Line::new(pool.concurrency, opened.clone(), shared.freed.clone());
+    let line = |pool: &Pool| {
+        let chunk = handlers.largest_chunk(&pool.queue);
+        Line::new(pool.concurrency, chunk, opened.clone(), shared.freed.clone())
+    };
     let lines: Vec<_> = shared.options.pools.iter().map(line).collect();
     drop(opened);
     let (ways, outlets) = ways(MAX_UNRECORDED);

@@ -7,12 +7,22 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use metrics::{Counter, Histogram};
 
+use super::chunk::Chunk;
 use super::runner::Failure;
 use crate::{Backoff, Kind, Outcome, Run};
 
 /// A handler with its context in it: decodes the arguments and runs.
-pub(crate) type Handler =
+#[derive(Clone)]
+pub(crate) enum Handler {
+    One(HandleOne),
+    Chunk { at_most: usize, handle: HandleChunk },
+}
+
+pub(crate) type HandleOne =
     Arc<dyn Fn(Run) -> BoxFuture<'static, Result<Outcome, Failure>> + Send + Sync>;
+
+/// Leaves a result with each run.
+pub(crate) type HandleChunk = Arc<dyn Fn(Chunk) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The way of a kind's jobs to their handler.
 pub(crate) struct Route {
@@ -38,16 +48,24 @@ impl Route {
     /// Says that nobody here knows the kind.
     pub fn unknown(kind: &str, wait: Duration) -> Self {
         let name = kind.to_owned();
-        let handler: Handler = Arc::new(move |_| {
+        let handle: HandleOne = Arc::new(move |_| {
             let failure = Failure::UnknownKind { kind: name.clone(), wait };
             Box::pin(async move { Err(failure) })
         });
         Self {
-            handler,
+            handler: Handler::One(handle),
             timeout: Duration::from_secs(1),
             backoff: Backoff::DEFAULT,
             done: Counter::noop(),
             seconds: Histogram::noop(),
+        }
+    }
+
+    /// How many jobs one call of its handler takes.
+    pub fn at_most(&self) -> usize {
+        match self.handler {
+            Handler::One(_) => 1,
+            Handler::Chunk { at_most, .. } => at_most,
         }
     }
 }

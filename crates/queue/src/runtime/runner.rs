@@ -1,6 +1,7 @@
-//! Runs the jobs of a line, one after the other: stops them, bounds them, and decides how they ended.
+//! Runs the jobs of a line, one turn after the other: stops them, bounds them, and decides how they ended.
 
 use std::any::Any;
+use std::iter;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::Instrument;
 
+use super::chunk::run_chunk;
 use super::completer::Ways;
 use super::ending::Cause;
-use super::line::Place;
-use super::route::Route;
+use super::line::{Place, Turn};
+use super::route::{HandleOne, Handler, Route};
 use super::stuck::Held;
 use super::{Ended, Ending};
 use crate::{Outcome, Permanent, Run};
@@ -20,8 +22,8 @@ use crate::{Outcome, Permanent, Run};
 /// How long a handler that was asked to stop may take before it is dropped.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
-/// Why a handler gave no outcome.
-#[derive(Debug, thiserror::Error)]
+/// Why a handler gave no outcome. Cloned for each job of a chunk.
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// No attempt can succeed: the arguments are not what the kind takes.
     #[error("arguments do not decode: {0}")]
@@ -31,8 +33,22 @@ pub(crate) enum Failure {
     UnknownKind { kind: String, wait: Duration },
     #[error("panicked: {0}")]
     Panicked(String),
+    #[error("took longer than {} s", .0.as_secs_f64())]
+    Late(Duration),
     #[error("{0:#}")]
-    Handler(anyhow::Error),
+    Handler(Arc<anyhow::Error>),
+}
+
+impl Failure {
+    pub fn handler(error: anyhow::Error) -> Self {
+        Self::Handler(Arc::new(error))
+    }
+
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Self::Panicked(text.unwrap_or("without a message").to_owned())
+    }
 }
 
 /// A job on its way to its handler.
@@ -51,47 +67,51 @@ pub(super) async fn run_line(mut place: Place, ended: Ways) {
         if place.announce() {
             tokio::task::yield_now().await;
         }
-        let Some(work) = place.next() else { return };
-        if let Some(end) = run_whole(work).await {
-            place.note(end.ran);
-            ended.send(end).await;
+        let Some(Turn { first: Work { run, route }, more }) = place.next() else { return };
+        match &route.handler {
+            Handler::One(handle) => {
+                if let Some(end) = run_whole(run, &route, handle).await {
+                    place.note(end.ran);
+                    ended.send(end).await;
+                }
+            }
+            Handler::Chunk { handle, .. } => {
+                let runs = iter::once(run).chain(more.into_iter().map(|work| work.run));
+                let ends = run_chunk(runs, &route, handle).await;
+                // They are timed together.
+                if let Some(ran) = ends.iter().map(|end| end.ran).max() {
+                    place.note(ran);
+                }
+                for end in ends {
+                    ended.send(end).await;
+                }
+            }
         }
     }
 }
 
 /// A handler may also panic while it is dropped: that is this job's failure, and not the line's.
-async fn run_whole(work: Work) -> Option<Ended> {
-    let (of, route) = (work.run.clone(), work.route.clone());
-    let panic = match AssertUnwindSafe(run(work)).catch_unwind().await {
-        Ok(ended) => return ended,
-        Err(panic) => Failure::Panicked(panic_message(&*panic)).to_string(),
+async fn run_whole(run: Run, route: &Route, handle: &HandleOne) -> Option<Ended> {
+    let ending = match AssertUnwindSafe(run_one(&run, route, handle)).catch_unwind().await {
+        Ok(ending) => ending?,
+        Err(panic) => Ending::failure(&run, Failure::panicked(&*panic).to_string()),
     };
-    let ran = of.elapsed();
-    let end = Ended { ending: Ending::failure(&of, panic), run: of, ran };
-    report(&end, &route);
-    Some(end)
+    Some(end(run, ending, route))
 }
 
-/// Nothing is reported for a run whose lease is lost.
-async fn run(Work { run, route }: Work) -> Option<Ended> {
+async fn run_one(run: &Run, route: &Route, handle: &HandleOne) -> Option<Ending> {
     // What was stopped before its start is not started.
-    let ending = match run.stop().reason() {
-        Some(reason) => Ending::stopped(reason),
-        None => {
-            run.begin();
-            run.with_notes(supervise(&run, &route)).await
-        }
-    };
-    let ran = run.elapsed();
-    let end = Ended { ending: ending?, run, ran };
-    report(&end, &route);
-    Some(end)
+    if let Some(reason) = run.stop().reason() {
+        return Ending::stopped(reason);
+    }
+    run.begin();
+    run.with_notes(supervise(run, route, handle)).await
 }
 
 /// Runs a handler to its end, or stops it.
-async fn supervise(run: &Run, route: &Route) -> Option<Ending> {
+async fn supervise(run: &Run, route: &Route, handle: &HandleOne) -> Option<Ending> {
     let _held = Held(run);
-    let mut handler = std::pin::pin!(handle(run, route));
+    let mut handler = std::pin::pin!(call(run, handle));
     // Many are done at once, and need neither a timer nor somebody who listens.
     if let Poll::Ready(result) = futures_util::poll!(handler.as_mut()) {
         return settle(run, result);
@@ -101,8 +121,7 @@ async fn supervise(run: &Run, route: &Route) -> Option<Ending> {
         reason = run.stop().asked() => reason,
         result = &mut handler => return settle(run, result),
         () = tokio::time::sleep(route.timeout) => {
-            let error = format!("took longer than {} s", route.timeout.as_secs_f64());
-            return Some(Ending::failure(run, error));
+            return Some(conclude(run, Err(Failure::Late(route.timeout))));
         }
     };
     let Some(stopped) = Ending::stopped(reason) else {
@@ -116,7 +135,7 @@ async fn supervise(run: &Run, route: &Route) -> Option<Ending> {
 }
 
 /// What a handler gave. If it was asked to stop, its error is that it did.
-fn settle(run: &Run, result: Result<Outcome, Failure>) -> Option<Ending> {
+pub(super) fn settle(run: &Run, result: Result<Outcome, Failure>) -> Option<Ending> {
     match run.stop().reason() {
         Some(reason) if result.is_err() => Ending::stopped(reason),
         _ => Some(conclude(run, result)),
@@ -124,7 +143,7 @@ fn settle(run: &Run, result: Result<Outcome, Failure>) -> Option<Ending> {
 }
 
 /// Calls the handler in its span and its trace. Its panic is this job's failure.
-async fn handle(run: &Run, route: &Route) -> Result<Outcome, Failure> {
+async fn call(run: &Run, handle: &HandleOne) -> Result<Outcome, Failure> {
     let leased = run.leased();
     let trace = run.trace();
     // A span of a lower level vanishes with `log = "warn"`, and its trace id with it.
@@ -136,15 +155,9 @@ async fn handle(run: &Run, route: &Route) -> Result<Outcome, Failure> {
         trace_id = trace.id(),
     );
     trace.adopt(&span);
-    let handler = AssertUnwindSafe(async { (route.handler)(run.clone()).await }).catch_unwind();
+    let handler = AssertUnwindSafe(async { handle(run.clone()).await }).catch_unwind();
     let result = trace.scope(handler).instrument(span).await;
-    result.unwrap_or_else(|panic| Err(Failure::Panicked(panic_message(&*panic))))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("without a message").to_owned()
+    result.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)))
 }
 
 fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
@@ -166,9 +179,20 @@ fn conclude(run: &Run, result: Result<Outcome, Failure>) -> Ending {
         Failure::Handler(cause) if cause.chain().any(|cause| cause.is::<Permanent>()) => {
             Ending::Dead { error, cause: Cause::Permanent }
         }
-        Failure::Handler(_) | Failure::Panicked(_) => Ending::failure(run, error),
+        Failure::Handler(_) | Failure::Panicked(_) | Failure::Late(_) => {
+            Ending::failure(run, error)
+        }
     }
 }
+
+/// Nothing of this happens to a run whose lease is lost.
+pub(super) fn end(run: Run, ending: Ending, route: &Route) -> Ended {
+    let ran = run.elapsed();
+    let end = Ended { ending, run, ran };
+    report(&end, route);
+    end
+}
+
 /// The one place where a failed run is logged.
 fn report(ended: &Ended, route: &Route) {
     let leased = ended.run.leased();

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use queue::inspect::JobState;
 use queue::testing::TestDatabase;
-use queue::{Clock, Fleet, Job, Outcome, Pool, Run, WorkOptions, Working, inspect, push};
+use queue::{
+    Clock, Fleet, Job, Outcome, Pool, Push, Run, WorkOptions, Working, inspect, push_many,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::Executor;
 use tracing_subscriber::fmt;
@@ -59,6 +61,30 @@ kinds! {
     Last "stuck.last" LIMIT;
 }
 
+/// Two that are run together, until they are released.
+#[derive(Serialize, Deserialize)]
+struct Crowd {}
+
+impl Job for Crowd {
+    const KIND: &'static str = "stuck.crowd";
+    const TIMEOUT: Duration = LIMIT;
+}
+
+async fn crowd(
+    jobs: Vec<(Crowd, Run)>,
+    released: Released,
+) -> anyhow::Result<Vec<anyhow::Result<Outcome>>> {
+    released.begun.fetch_add(1, Ordering::Relaxed);
+    while !released.let_go.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let result = |(_, run): &(Crowd, Run)| match run.is_cancelled() {
+        true => Err(anyhow::anyhow!("stopped when asked")),
+        false => Ok(Outcome::Done),
+    };
+    Ok(jobs.iter().map(result).collect())
+}
+
 /// What handlers and tests tell each other.
 #[derive(Clone, Default)]
 struct Released {
@@ -82,7 +108,8 @@ impl House {
             .worker(Unwanted::run)
             .worker(Bereft::run)
             .worker(Hindrance::run)
-            .worker(Last::run);
+            .worker(Last::run)
+            .chunk_worker(2, crowd);
         let working = fleet.start(WorkOptions {
             // Long enough for a machine that is busy: a rescued handler would be reported twice.
             lease: Duration::from_secs(3),
@@ -94,13 +121,17 @@ impl House {
         Self { db, released, working }
     }
 
-    async fn starts(&self, job: impl Into<queue::Push>) -> Uuid {
+    async fn starts(&self, job: impl Into<Push>) -> Uuid {
+        self.start_all([job.into()]).await[0]
+    }
+
+    async fn start_all<const N: usize>(&self, jobs: [Push; N]) -> [Uuid; N] {
         let begun = || self.released.begun.load(Ordering::Relaxed);
         let before = begun();
-        let id = push(&*self.db, job).await.unwrap().id;
+        let pushed = push_many(&*self.db, jobs).await.unwrap();
         // Under a lease it may still stand in the line, and would go back from there.
         until("its handler begins", async || begun() > before).await;
-        id
+        std::array::from_fn(|n| pushed[n].id)
     }
 
     async fn until(&self, id: Uuid, state: JobState) {
@@ -180,6 +211,21 @@ async fn a_handler_that_yields_is_dropped_and_not_reported() {
     house.is_reported(blocks, Last::KIND).await;
     house.working.stop().await.unwrap();
     assert_eq!([said(BLOCKS, late), said(BLOCKS, unwanted)], [0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_goes_on_for_the_others_of_its_chunk_is_not_reported() {
+    let house = House::open().await;
+    let crowd = house.start_all([Push::of(Crowd {}), Push::of(Crowd {})]).await;
+    queue::cancel(&house.db, crowd[0], "ada").await.unwrap();
+    // Whoever is told later is reported later.
+    let blocks = house.starts(Last { blocks: true }).await;
+    queue::cancel(&house.db, blocks, "ada").await.unwrap();
+    house.is_reported(blocks, Last::KIND).await;
+    house.until(crowd[0], JobState::Cancelled).await;
+    house.until(crowd[1], JobState::Done).await;
+    house.working.stop().await.unwrap();
+    assert_eq!(said(BLOCKS, crowd[0]), 0);
 }
 
 async fn until(what: &str, so: impl AsyncFn() -> bool) {
