@@ -322,6 +322,7 @@ CREATE TABLE queue.queues (
     changed_at      timestamptz NOT NULL DEFAULT now(),
     keep_days       smallint    CONSTRAINT ck_queues_keep_days CHECK (keep_days BETWEEN 1 AND 3650),
     keyed           boolean     NOT NULL DEFAULT false,
+    weighted        boolean     NOT NULL DEFAULT false,
     fair            boolean     NOT NULL DEFAULT false,
     concurrency     integer     CONSTRAINT ck_queues_concurrency CHECK (concurrency BETWEEN 1 AND 1000000),
     key_concurrency smallint    NOT NULL DEFAULT 1
@@ -341,6 +342,7 @@ COMMENT ON TABLE queue.queues IS 'What an operator has said about a queue. A que
 COMMENT ON COLUMN queue.queues.keep_days IS 'Days that its ended jobs stay readable; null: as the settings say for all.';
 COMMENT ON COLUMN queue.queues.paused IS 'No job of it starts; those that run go on.';
 COMMENT ON COLUMN queue.queues.keyed IS 'A job with a key has been pushed to it.';
+COMMENT ON COLUMN queue.queues.weighted IS 'A job that weighs more than one has been pushed to it.';
 COMMENT ON COLUMN queue.queues.fair IS 'Tenants take turns.';
 COMMENT ON COLUMN queue.queues.concurrency IS 'So many of its jobs run at a time at most, in all processes together; null: as many as they can.';
 COMMENT ON COLUMN queue.queues.key_concurrency IS 'So many of its jobs with one key run at a time. With 1, they run in order, and a job keeps its place while it waits for its next attempt.';

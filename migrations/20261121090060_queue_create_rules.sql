@@ -81,6 +81,9 @@ DECLARE
 BEGIN
     PERFORM queue.share_gate(g.queue)
     FROM (SELECT DISTINCT q AS queue FROM unnest(queues) AS q WHERE q IS NOT NULL ORDER BY q) g;
+    IF NOT EXISTS (SELECT FROM queue.waiting WHERE waiting.queue = ANY (queues)) THEN
+        RETURN;
+    END IF;
     WITH given AS (
         SELECT g.queue, g.key, count(*) AS places FROM unnest(queues, keys) AS g(queue, key) GROUP BY g.queue, g.key
     ),
@@ -141,22 +144,27 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT t.key, sum(t.leased), sum(t.promised)
     FROM (
-        -- A look-up for each job and not an anti-join, which would read all of the history.
+        -- Hashed, because it is no join; and a look-up in the history for each that is left, because an
+        -- anti-join would read all of it.
         SELECT u.key, 1 AS leased, 0 AS promised
         FROM queue.leases l
         CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, key)
-        WHERE l.queue = a_queue AND u.key IN (SELECT k FROM unnest(some_keys) AS k)
+        WHERE l.queue = a_queue AND (u.key IN (SELECT k FROM unnest(some_keys) AS k)) IS TRUE
             AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL
         UNION ALL
-        SELECT s.key, 1, 0 FROM queue.scheduled s
-        WHERE s.holds AND s.queue = a_queue AND s.key IN (SELECT k FROM unnest(some_keys) AS k)
+        SELECT s.key, 1, 0
+        FROM unnest(some_keys) AS k(key)
+        JOIN queue.scheduled s ON s.holds AND s.queue = a_queue AND s.key = k.key
+        WHERE EXISTS (SELECT FROM queue.scheduled any_one WHERE any_one.holds AND any_one.queue = a_queue)
         UNION ALL
-        SELECT r.key, 0, 1 FROM queue.ready r
-        WHERE r.priority < -100 AND r.queue = a_queue AND r.key IN (SELECT k FROM unnest(some_keys) AS k)
+        SELECT r.key, 0, 1
+        FROM unnest(some_keys) AS k(key)
+        JOIN queue.ready r ON r.priority < -100 AND r.queue = a_queue AND r.key = k.key
+        WHERE EXISTS (SELECT FROM queue.ready any_one WHERE any_one.priority < -100 AND any_one.queue = a_queue)
     ) t
     GROUP BY t.key;
 END;
-COMMENT ON FUNCTION queue.places_taken IS 'How many jobs of each key hold a place: those that run or wait for their next attempt, and those that are about to be claimed.';
+COMMENT ON FUNCTION queue.places_taken IS 'How many jobs of each key hold a place: those that run or wait for their next attempt, and those that are about to be claimed. Each key is given once.';
 
 -- Rates ------------------------------------------------------------------------------------------
 
@@ -208,17 +216,18 @@ COMMENT ON FUNCTION queue.backlog IS 'How many jobs of a queue could start, as f
 
 CREATE FUNCTION queue.pick_fairly(a_queue text, want integer, last_tenant text, last_credit smallint)
 RETURNS TABLE (
-    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint, nth bigint
+    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    -- Tenants in the order of their names, from where the last claim ended, each found by a look-up.
+    -- Tenants in the order of their names, from where the last claim ended, each found by a look-up. OFFSET 0
+    -- keeps the planner from repeating a look-up wherever its result is used.
     WITH RECURSIVE lanes AS (
-        SELECT
-            f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight,
-            CASE WHEN f.tenant = last_tenant AND last_credit > 0 THEN last_credit ELSE f.weight END::bigint AS total
+        SELECT f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight, f.turns::bigint AS total
         FROM (
-            SELECT n.tenant, coalesce(s.weight, 1::smallint) AS weight
+            SELECT
+                n.tenant, coalesce(s.weight, 1::smallint) AS weight,
+                CASE WHEN n.tenant = last_tenant AND last_credit > 0 THEN last_credit ELSE coalesce(s.weight, 1::smallint) END AS turns
             FROM (
                 SELECT coalesce(
                     (
@@ -233,35 +242,43 @@ BEGIN ATOMIC
                         ORDER BY r.tenant LIMIT 1
                     )
                 ) AS tenant
+                OFFSET 0
             ) n
             LEFT JOIN queue.shares s ON s.queue = a_queue AND s.tenant = n.tenant
             WHERE n.tenant IS NOT NULL
         ) f
         UNION ALL
-        SELECT n.tenant, l.first, n.tenant <= l.tenant, l.place + 1, w.weight, l.total + w.weight
-        FROM lanes l
-        CROSS JOIN LATERAL (
-            SELECT coalesce(
-                (
-                    SELECT r.tenant FROM queue.ready r
-                    WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
-                    ORDER BY r.tenant LIMIT 1
-                ),
-                (
-                    SELECT r.tenant FROM queue.ready r
-                    WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
-                    ORDER BY r.tenant LIMIT 1
-                )
-            ) AS tenant
+        SELECT n.tenant, n.first, n.wrapped, n.place, n.weight, n.total + n.weight
+        FROM (
+            SELECT
+                t.tenant, t.first, t.wrapped OR t.tenant <= t.before AS wrapped, t.place + 1 AS place, t.total,
+                coalesce(
+                    (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = t.tenant), 1::smallint
+                ) AS weight
+            FROM (
+                SELECT
+                    l.tenant AS before, l.first, l.wrapped, l.place, l.total,
+                    coalesce(
+                        (
+                            SELECT r.tenant FROM queue.ready r
+                            WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
+                            ORDER BY r.tenant LIMIT 1
+                        ),
+                        (
+                            SELECT r.tenant FROM queue.ready r
+                            WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
+                            ORDER BY r.tenant LIMIT 1
+                        )
+                    ) AS tenant
+                FROM lanes l
+                WHERE l.total < want
+                OFFSET 0
+            ) t
+            WHERE t.tenant IS NOT NULL
+            OFFSET 0
         ) n
-        CROSS JOIN LATERAL (
-            SELECT coalesce(
-                (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = n.tenant), 1::smallint
-            ) AS weight
-        ) w
-        WHERE l.total < want AND n.tenant IS NOT NULL
-            -- Round once.
-            AND NOT ((l.wrapped OR n.tenant <= l.tenant) AND n.tenant >= l.first)
+        -- Round once.
+        WHERE NOT (n.wrapped AND n.tenant >= n.first)
     ),
     -- Where all tenants together have fewer turns than there is room, each has several.
     rounds AS (
@@ -269,13 +286,14 @@ BEGIN ATOMIC
     ),
     found AS (
         SELECT
-            r.*, l.place, l.weight,
-            row_number() OVER (PARTITION BY l.place ORDER BY r.priority, r.seq) - 1
-                + CASE WHEN l.tenant = last_tenant AND l.place = 1 THEN greatest(l.weight - last_credit, 0) ELSE 0 END AS rank
+            r.row_id, r.job, r.priority, r.key, l.tenant, l.place, l.weight,
+            r.nth - 1 + CASE WHEN l.tenant = last_tenant AND l.place = 1 THEN greatest(l.weight - last_credit, 0) ELSE 0 END AS rank
         FROM lanes l
         CROSS JOIN rounds
         CROSS JOIN LATERAL (
-            SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.seq, ready.key, ready.tenant
+            SELECT
+                ready.ctid AS row_id, ready.job, ready.priority, ready.key,
+                row_number() OVER (ORDER BY ready.priority, ready.seq) AS nth
             FROM queue.ready
             WHERE ready.queue = a_queue AND ready.tenant = l.tenant AND ready.tenant <> ''
             ORDER BY ready.priority, ready.seq
@@ -284,37 +302,12 @@ BEGIN ATOMIC
     )
     SELECT
         f.row_id, f.job, f.priority, f.key, f.tenant,
-        (f.weight - 1 - f.rank % f.weight)::smallint,
-        row_number() OVER (ORDER BY f.rank / f.weight, f.place, f.rank)
+        (f.weight - 1 - f.rank % f.weight)::smallint
     FROM found f
     ORDER BY f.rank / f.weight, f.place, f.rank
     LIMIT want;
 END;
 COMMENT ON FUNCTION queue.pick_fairly IS 'What starts next where tenants take turns: as many of each as its weight, one tenant after the other.';
-
-CREATE FUNCTION queue.pick_in_order(
-    a_queue text, want integer, priorities smallint[], seqs bigint[], before_priorities smallint[]
-) RETURNS TABLE (
-    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint, nth bigint
-)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT f.row_id, f.job, f.priority, f.key, f.tenant, 0::smallint, row_number() OVER ()
-    FROM (
-        SELECT r.*
-        FROM unnest(priorities, seqs, before_priorities) AS s(priority, seq, before_priority)
-        CROSS JOIN LATERAL (
-            SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.key, ready.tenant
-            FROM queue.ready
-            WHERE ready.queue = a_queue
-                AND (ready.priority, ready.seq) > (s.priority, s.seq) AND ready.priority < s.before_priority
-            ORDER BY ready.priority, ready.seq
-            LIMIT want
-        ) r
-        LIMIT want
-    ) f;
-END;
-COMMENT ON FUNCTION queue.pick_in_order IS 'What starts next by priority and age, in the stretches that a claim searches.';
 
 CREATE FUNCTION queue.running_in(a_queue text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -333,12 +326,40 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.running_in IS 'How many jobs of a queue with rules run, or are about to in some process.';
 
+CREATE FUNCTION queue.let_in(
+    rules queue.queues, jobs uuid[], priorities smallint[], keys text[], own_keys text[]
+) RETURNS TABLE (nth bigint, fits boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH picked AS (
+        SELECT
+            p.*, row_number() OVER (PARTITION BY p.key, p.priority < -100 ORDER BY p.nth) AS rank
+        FROM unnest(priorities, keys) WITH ORDINALITY AS p(priority, key, nth)
+    ),
+    taken AS MATERIALIZED (
+        SELECT t.key, sum(t.leased) AS leased, sum(t.promised) AS promised
+        FROM (
+            SELECT p.* FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT k FROM unnest(keys) AS k WHERE k <> '')) p
+            UNION ALL
+            SELECT o.key, 1, 0 FROM unnest(own_keys) AS o(key)
+        ) t
+        GROUP BY t.key
+    )
+    SELECT
+        p.nth,
+        p.key = '' OR p.rank + coalesce(t.leased + CASE WHEN p.priority < -100 THEN 0 ELSE t.promised END, 0)
+            <= coalesce(l.concurrency, (rules).key_concurrency)
+    FROM picked p
+    LEFT JOIN taken t ON t.key = p.key
+    LEFT JOIN queue.limits l ON l.queue = (rules).name AND l.key = p.key;
+END;
+COMMENT ON FUNCTION queue.let_in IS 'Which of the jobs that a claim has picked have a place among those with their keys; the own keys are of jobs that it has taken already.';
+
 CREATE TYPE queue.verdict AS ENUM ('take', 'wait', 'early', 'leave');
 
--- What becomes of jobs that were picked. A key lets in as many as its limit; a job that is refused goes to
--- queue.waiting. A key with a rate lets a job in when it has tokens; until then the job is scheduled, and
--- holds its place. What room and rate of the queue do not allow is left.
-CREATE FUNCTION queue.judge(
+-- A key with a rate lets a job in when it has tokens; until then the job is scheduled, and holds its place.
+-- What room and rate of the queue do not allow is left.
+CREATE FUNCTION queue.pace(
     rules queue.queues, at timestamptz, room integer, queue_tokens float8,
     row_ids tid[], jobs uuid[], priorities smallint[], keys text[], own_keys text[]
 ) RETURNS TABLE (
@@ -346,59 +367,36 @@ CREATE FUNCTION queue.judge(
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH picked AS MATERIALIZED (
+    WITH rates AS MATERIALIZED (
         SELECT
-            p.*, p.priority < -100 AS is_promised,
-            row_number() OVER (PARTITION BY p.key, p.priority < -100 ORDER BY p.nth) AS rank,
-            CASE
-                WHEN queue_tokens IS NULL AND (rules).key_per_second IS NULL
-                    AND NOT EXISTS (SELECT FROM queue.limits m WHERE m.queue = (rules).name AND m.per_second IS NOT NULL)
-                    THEN 1
-                ELSE coalesce((SELECT j.weight FROM queue.jobs j WHERE j.id = p.job), 1)
-            END AS weight
+            k.key, r.per_second, b.burst,
+            queue.tokens_at(at, u.tokens, u.filled_at, r.per_second, b.burst) AS tokens
+        FROM (SELECT DISTINCT k FROM unnest(keys) AS k WHERE k <> '') k(key)
+        LEFT JOIN queue.limits l ON l.queue = (rules).name AND l.key = k.key
+        CROSS JOIN LATERAL (SELECT coalesce(l.per_second, (rules).key_per_second) AS per_second) r
+        CROSS JOIN LATERAL (
+            SELECT queue.default_burst(r.per_second, coalesce(l.burst, (rules).key_burst)) AS burst
+        ) b
+        LEFT JOIN queue.buckets u ON u.queue = (rules).name AND u.key = k.key
+        WHERE r.per_second IS NOT NULL
+    ),
+    picked AS (
+        SELECT
+            p.*, i.fits,
+            coalesce((SELECT j.weight FROM queue.jobs j WHERE j.id = p.job), 1) AS weight
         FROM unnest(row_ids, jobs, priorities, keys) WITH ORDINALITY AS p(row_id, job, priority, key, nth)
-    ),
-    taken AS MATERIALIZED (
-        SELECT t.key, sum(t.leased) AS leased, sum(t.promised) AS promised
-        FROM (
-            SELECT p.* FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT p.key FROM picked p WHERE p.key <> '')) p
-            UNION ALL
-            SELECT o.key, 1, 0 FROM unnest(own_keys) AS o(key)
-        ) t
-        WHERE (rules).keyed
-        GROUP BY t.key
-    ),
-    let_in AS (
-        SELECT
-            p.*, m.per_second, m.burst, m.bucket_tokens,
-            p.key = '' OR p.rank + coalesce(t.leased + CASE WHEN p.is_promised THEN 0 ELSE t.promised END, 0)
-                <= coalesce(m.concurrency, (rules).key_concurrency) AS fits
-        FROM picked p
-        LEFT JOIN taken t ON t.key = p.key
-        LEFT JOIN LATERAL (
-            SELECT
-                k.concurrency, r.per_second, b.burst,
-                queue.tokens_at(at, u.tokens, u.filled_at, r.per_second, b.burst) AS bucket_tokens
-            FROM (SELECT) one
-            LEFT JOIN queue.limits k ON k.queue = (rules).name AND k.key = p.key
-            CROSS JOIN LATERAL (SELECT coalesce(k.per_second, (rules).key_per_second) AS per_second) r
-            CROSS JOIN LATERAL (
-                SELECT queue.default_burst(r.per_second, coalesce(k.burst, (rules).key_burst)) AS burst
-            ) b
-            LEFT JOIN queue.buckets u ON u.queue = (rules).name AND u.key = p.key AND r.per_second IS NOT NULL
-        ) m ON p.key <> ''
+        JOIN queue.let_in(rules, jobs, priorities, keys, own_keys) i ON i.nth = p.nth
     ),
     paced AS (
         SELECT
-            l.*,
-            l.bucket_tokens - sum(l.weight) FILTER (WHERE l.fits) OVER (PARTITION BY l.key ORDER BY l.nth) AS key_left,
-            least(l.weight, l.burst) AS key_need
-        FROM let_in l
+            p.*, r.per_second, least(p.weight, r.burst) AS key_need,
+            r.tokens - sum(p.weight) FILTER (WHERE p.fits) OVER (PARTITION BY p.key ORDER BY p.nth) AS key_left
+        FROM picked p
+        LEFT JOIN rates r ON r.key = p.key
     ),
     judged AS (
         SELECT
-            p.*,
-            p.fits AND p.per_second IS NOT NULL AND p.key_left + p.weight < p.key_need - 0.000001 AS is_early
+            p.*, p.fits AND p.per_second IS NOT NULL AND p.key_left + p.weight < p.key_need - 0.000001 AS is_early
         FROM paced p
     ),
     counted AS (
@@ -413,7 +411,7 @@ BEGIN ATOMIC
             c.*,
             bool_and(
                 CASE
-                    WHEN NOT c.fits OR c.is_early THEN coalesce(c.nth_in, 0) < room
+                    WHEN NOT c.fits OR c.is_early THEN c.nth_in < room
                     ELSE c.nth_in <= room AND (
                         queue_tokens IS NULL OR queue_tokens - (c.sum_in - c.weight) >= least(
                             c.weight, queue.default_burst((rules).per_second, (rules).burst)
@@ -437,7 +435,7 @@ BEGIN ATOMIC
         b.nth
     FROM bounded b;
 END;
-COMMENT ON FUNCTION queue.judge IS 'What a claim does with jobs it has picked, in their order, with so much room and so many tokens; the own keys are of jobs that it has taken already.';
+COMMENT ON FUNCTION queue.pace IS 'What a claim does with jobs that it has picked, in their order, where there are rates: with so much room, and so many tokens of the queue.';
 
 CREATE FUNCTION queue.take(
     at timestamptz, a_queue text, free integer, room integer, a_worker integer, lease_seconds float8,
@@ -460,6 +458,7 @@ DECLARE
     tokens      float8;
     burst       float8;
     gated       boolean := false;
+    has_key_rates boolean;
     keys        text[] := '{}';
     -- Of one round: what was picked, and what becomes of it.
     p_rows      tid[];
@@ -469,6 +468,9 @@ DECLARE
     p_tenants   text[];
     p_credits   smallint[];
     count_keyed bigint;
+    may_take    integer;
+    fit_nths    bigint[];
+    unfit_nths  bigint[];
     taken       tid[];
     waiting     tid[];
     early       tid[];
@@ -498,7 +500,11 @@ BEGIN
     many_looks := false;
     is_fair := rules.fair;
     xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    IF rules.concurrency IS NOT NULL THEN
+    -- All that was claimed with those that have ended is counted quickly, and mostly that is enough.
+    IF rules.concurrency IS NOT NULL AND rules.concurrency - room < (
+        SELECT coalesce(sum(cardinality(l.jobs)), 0) FROM queue.leases l
+        WHERE l.queue = a_queue OR l.queue IS NULL AND l.leased_at < rules.ruled_since + interval '1 minute'
+    ) THEN
         room := least(room, rules.concurrency - queue.running_in(a_queue));
     END IF;
     IF rules.fair OR rules.per_second IS NOT NULL THEN
@@ -517,47 +523,87 @@ BEGIN
         END IF;
     END IF;
 
+    has_key_rates := rules.keyed AND (
+        rules.key_per_second IS NOT NULL
+        OR EXISTS (SELECT FROM queue.limits l WHERE l.queue = a_queue AND l.per_second IS NOT NULL)
+    );
+
     FOR round IN 1..max_rounds LOOP
         EXIT WHEN room <= 0 OR around AND round > 1;
         -- Behind many jobs that have to wait for their keys there may be others.
         many_looks := round > 1;
         want := least(max_pick, CASE round WHEN 1 THEN room ELSE greatest(room, want * 2) END);
         LOOP
-            SELECT
-                array_agg(p.row_id ORDER BY p.nth), array_agg(p.job ORDER BY p.nth), array_agg(p.priority ORDER BY p.nth),
-                array_agg(p.key ORDER BY p.nth), array_agg(p.tenant ORDER BY p.nth), array_agg(p.credit ORDER BY p.nth),
-                count(*) FILTER (WHERE p.key <> '')
-            INTO p_rows, p_jobs, p_priorities, p_keys, p_tenants, p_credits, count_keyed
-            FROM (
-                SELECT * FROM queue.pick_in_order(a_queue, want, from_priorities, from_seqs, before_priorities)
-                WHERE NOT rules.fair
-                UNION ALL
-                SELECT * FROM queue.pick_fairly(a_queue, want, coalesce(stand.tenant, ''), coalesce(stand.credit, 0::smallint))
-                WHERE rules.fair
-            ) p;
-            EXIT WHEN p_rows IS NULL;
-            IF count_keyed = 0 AND tokens IS NULL AND cardinality(p_rows) <= room THEN
-                -- Nothing to judge.
-                taken := p_rows;
-                waiting := NULL;
-                early := NULL;
-                paying := NULL;
-                left_over := 0;
-                last_taken := cardinality(p_rows);
-                EXIT;
+            IF rules.fair THEN
+                SELECT
+                    array_agg(p.row_id), array_agg(p.job), array_agg(p.priority), array_agg(p.key),
+                    array_agg(p.tenant), array_agg(p.credit), count(*) FILTER (WHERE p.key <> '')
+                INTO p_rows, p_jobs, p_priorities, p_keys, p_tenants, p_credits, count_keyed
+                FROM queue.pick_fairly(a_queue, want, coalesce(stand.tenant, ''), coalesce(stand.credit, 0::smallint)) p;
+            ELSE
+                SELECT
+                    array_agg(p.row_id), array_agg(p.job), array_agg(p.priority), array_agg(p.key),
+                    count(*) FILTER (WHERE p.key <> '')
+                INTO p_rows, p_jobs, p_priorities, p_keys, count_keyed
+                FROM (
+                    SELECT r.*
+                    FROM unnest(from_priorities, from_seqs, before_priorities) AS s(priority, seq, before_priority)
+                    CROSS JOIN LATERAL (
+                        SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.key
+                        FROM queue.ready
+                        WHERE ready.queue = a_queue
+                            AND (ready.priority, ready.seq) > (s.priority, s.seq) AND ready.priority < s.before_priority
+                        ORDER BY ready.priority, ready.seq
+                        LIMIT want
+                    ) r
+                    LIMIT want
+                ) p;
             END IF;
-            SELECT
-                array_agg(j.row_id ORDER BY j.nth) FILTER (WHERE j.verdict = 'take'),
-                array_agg(j.row_id) FILTER (WHERE j.verdict = 'wait'),
-                array_agg(j.row_id) FILTER (WHERE j.verdict = 'early'),
-                array_agg(j.wait_seconds) FILTER (WHERE j.verdict = 'early'),
-                array_agg(j.key) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
-                array_agg(j.key_tokens) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
-                sum(j.weight) FILTER (WHERE j.verdict = 'take'),
-                count(*) FILTER (WHERE j.verdict = 'leave'),
-                max(j.nth) FILTER (WHERE j.verdict = 'take')
-            INTO taken, waiting, early, early_waits, paying, paid_to, spent, left_over, last_taken
-            FROM queue.judge(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys, keys) j;
+            EXIT WHEN p_rows IS NULL;
+            waiting := NULL;
+            early := NULL;
+            paying := NULL;
+            IF rules.weighted AND tokens IS NOT NULL OR has_key_rates AND count_keyed > 0 THEN
+                SELECT
+                    array_agg(j.row_id ORDER BY j.nth) FILTER (WHERE j.verdict = 'take'),
+                    array_agg(j.row_id) FILTER (WHERE j.verdict = 'wait'),
+                    array_agg(j.row_id) FILTER (WHERE j.verdict = 'early'),
+                    array_agg(j.wait_seconds) FILTER (WHERE j.verdict = 'early'),
+                    array_agg(j.key) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
+                    array_agg(j.key_tokens) FILTER (WHERE j.verdict = 'take' AND j.key_tokens IS NOT NULL),
+                    sum(j.weight) FILTER (WHERE j.verdict = 'take'),
+                    count(*) FILTER (WHERE j.verdict = 'leave'),
+                    max(j.nth) FILTER (WHERE j.verdict = 'take')
+                INTO taken, waiting, early, early_waits, paying, paid_to, spent, left_over, last_taken
+                FROM queue.pace(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys, keys) j;
+            ELSE
+                -- Every job weighs one.
+                may_take := CASE WHEN tokens IS NULL THEN room ELSE least(room, floor(tokens + 0.000001)::integer) END;
+                IF count_keyed = 0 OR count_keyed = (
+                    SELECT count(*) FROM (SELECT DISTINCT k FROM unnest(p_keys) AS k WHERE k <> '') d
+                ) AND NOT EXISTS (
+                    SELECT FROM queue.places_taken(a_queue, array_remove(p_keys, ''))
+                ) AND NOT EXISTS (SELECT FROM unnest(keys) AS k WHERE k <> '') THEN
+                    taken := p_rows[:may_take];
+                    last_taken := cardinality(taken);
+                ELSE
+                    SELECT
+                        array_agg(i.nth ORDER BY i.nth) FILTER (WHERE i.fits), array_agg(i.nth) FILTER (WHERE NOT i.fits)
+                    INTO fit_nths, unfit_nths
+                    FROM queue.let_in(rules, p_jobs, p_priorities, p_keys, keys) i;
+                    fit_nths := fit_nths[:may_take];
+                    last_taken := fit_nths[cardinality(fit_nths)];
+                    taken := ARRAY(SELECT p_rows[n] FROM unnest(fit_nths) AS n);
+                    -- Once there is no more room, what lies behind is left as it is.
+                    waiting := nullif(ARRAY(
+                        SELECT p_rows[n] FROM unnest(unfit_nths) AS n
+                        WHERE cardinality(fit_nths) IS DISTINCT FROM may_take OR n < last_taken
+                    ), '{}');
+                END IF;
+                taken := nullif(taken, '{}');
+                spent := coalesce(cardinality(taken), 0);
+                left_over := cardinality(p_rows) - spent - coalesce(cardinality(waiting), 0);
+            END IF;
             EXIT WHEN waiting IS NULL OR gated OR around;
             -- Who holds these keys may be about to give them up: see queue.share_gate.
             PERFORM pg_advisory_xact_lock(1111834950, hashtext(a_queue));
@@ -580,12 +626,17 @@ BEGIN
                 RETURNING r.ctid AS row_id, r.*
             )
             SELECT
-                array_agg(g.job ORDER BY o.nth) AS jobs, array_agg(g.attempt ORDER BY o.nth) AS attempts,
-                array_agg(g.max_attempts ORDER BY o.nth) AS max_attempts,
-                array_agg(g.priority ORDER BY o.nth) AS priorities, array_agg(g.seq ORDER BY o.nth) AS seqs,
-                array_agg(g.key ORDER BY o.nth) AS keys, array_agg(g.tenant ORDER BY o.nth) AS tenants, count(*) AS count
+                array_agg(o.job ORDER BY o.nth) AS jobs, array_agg(o.attempt ORDER BY o.nth) AS attempts,
+                array_agg(o.max_attempts ORDER BY o.nth) AS max_attempts,
+                array_agg(o.priority ORDER BY o.nth) AS priorities, array_agg(o.seq ORDER BY o.nth) AS seqs,
+                array_agg(o.key ORDER BY o.nth) AS keys, array_agg(o.tenant ORDER BY o.nth) AS tenants, count(*) AS count
             INTO got
-            FROM gone g JOIN unnest(taken) WITH ORDINALITY AS o(row_id, nth) ON o.row_id = g.row_id;
+            FROM (
+                SELECT gone.*, row_number() OVER (ORDER BY priority, seq) AS nth FROM gone WHERE NOT rules.fair
+                UNION ALL
+                SELECT gone.*, t.nth
+                FROM gone JOIN unnest(taken) WITH ORDINALITY AS t(row_id, nth) ON t.row_id = gone.row_id WHERE rules.fair
+            ) o;
             jobs := jobs || got.jobs;
             attempts := attempts || got.attempts;
             max_attempts := max_attempts || got.max_attempts;
@@ -675,7 +726,7 @@ END $$;
 COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, as many as there is room for in the process, of which so many would start at once. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
 
 REVOKE ALL ON FUNCTION queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
-    queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.pick_in_order, queue.running_in, queue.judge, queue.take
+    queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.running_in, queue.let_in, queue.pace, queue.take
     FROM PUBLIC;
 ALTER TABLE queue.limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.shares ENABLE ROW LEVEL SECURITY;

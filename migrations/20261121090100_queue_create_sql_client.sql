@@ -76,14 +76,22 @@ BEGIN
         held_untils[wanted.position] := held.until;
     END LOOP;
 
-    -- Claims by the rules of a queue, from now on, since one of these has a key.
+    -- The first of a queue that has a key, or weighs more than others: claims heed it from now on.
     FOR wanted IN
-        SELECT DISTINCT queue FROM unnest(queues, keys) AS k(queue, key)
-        WHERE key IS NOT NULL AND NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = k.queue AND q.keyed)
-        ORDER BY queue
+        SELECT n.queue, n.keyed, n.weighted
+        FROM (
+            SELECT queue, count(key) > 0 AS keyed, count(*) FILTER (WHERE weight > 1) > 0 AS weighted
+            FROM unnest(queues, keys, weights) AS p(queue, key, weight) GROUP BY queue
+        ) n
+        LEFT JOIN queue.queues q ON q.name = n.queue
+        WHERE n.keyed AND q.keyed IS NOT TRUE OR n.weighted AND q.weighted IS NOT TRUE
+        ORDER BY n.queue
     LOOP
-        INSERT INTO queue.queues AS q (name, keyed, ruled_since) VALUES (wanted.queue, true, now())
-        ON CONFLICT (name) DO UPDATE SET keyed = true, ruled_since = coalesce(q.ruled_since, now()) WHERE NOT q.keyed;
+        INSERT INTO queue.queues AS q (name, keyed, weighted, ruled_since)
+        VALUES (wanted.queue, wanted.keyed, wanted.weighted, now())
+        ON CONFLICT (name) DO UPDATE
+        SET keyed = q.keyed OR excluded.keyed, weighted = q.weighted OR excluded.weighted,
+            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE now() END;
     END LOOP;
 
     WITH given AS MATERIALIZED (

@@ -70,7 +70,7 @@ impl Line {
     /// How many jobs would start at once.
     pub fn free(&self) -> usize {
         let state = self.state();
-        self.places.saturating_sub(state.open).saturating_sub(state.jobs.len())
+        (self.places.saturating_sub(state.open) * self.chunk).saturating_sub(state.jobs.len())
     }
 
     /// The bound was kept by [`room`](Self::room).

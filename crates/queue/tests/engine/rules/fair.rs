@@ -35,6 +35,23 @@ async fn turns_go_on_where_the_last_claim_ended() {
 }
 
 #[tokio::test]
+async fn a_claim_that_goes_round_takes_no_job_twice() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    set(db, json!({ "fair": true })).await;
+    let jobs =
+        ["a", "b", "c", "d"].into_iter().flat_map(|tenant| (0..50).map(move |n| of(tenant, n)));
+    push(db, jobs).await;
+    // The second begins in the middle of the tenants.
+    assert_eq!(take(db, 2).await.names(), ["a0", "b0"]);
+    let rest = take(db, 500).await;
+    let mut names = rest.names();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((rest.jobs.len(), names.len()), (198, 198));
+}
+
+#[tokio::test]
 async fn weights_are_heeded_from_the_next_claim_on() {
     let theatre = Theatre::open().await;
     let db = &theatre.db.pool;
