@@ -46,8 +46,15 @@ BEGIN ATOMIC
         WHERE r.queue = line_up.queue AND r.tenant = '' AND j.id = r.job
             AND EXISTS (SELECT FROM queue.queues q WHERE q.name = line_up.queue AND q.fair)
         RETURNING 1
+    ),
+    lined_waiting AS (
+        UPDATE queue.waiting w SET tenant = coalesce(j.tenant, j.owner::text, '-')
+        FROM queue.jobs j
+        WHERE w.queue = line_up.queue AND w.tenant = '' AND j.id = w.job
+            AND EXISTS (SELECT FROM queue.queues q WHERE q.name = line_up.queue AND q.fair)
+        RETURNING 1
     )
-    SELECT count(*) FROM lined;
+    SELECT (SELECT count(*) FROM lined) + (SELECT count(*) FROM lined_waiting);
 END;
 COMMENT ON FUNCTION queue.line_up IS 'Gives jobs of a fair queue their tenant, where they were pushed before it was fair.';
 

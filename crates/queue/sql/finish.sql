@@ -23,7 +23,11 @@ recorded AS (
     RETURNING job, token, ended_at, outcome
 ),
 again AS (
-    SELECT a.*
+    SELECT
+        a.job, a.token, a.queue, a.priority, a.attempt, a.max_attempts, a.seconds, a.key,
+        -- The queue may have become fair since it was claimed.
+        CASE WHEN a.tenant = '' AND EXISTS (SELECT FROM queue.queues q WHERE q.name = a.queue AND q.fair)
+            THEN (SELECT queue.lane_of(j) FROM queue.jobs j WHERE j.id = a.job) ELSE a.tenant END AS tenant
     FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::smallint[], $14::smallint[], $15::smallint[], $16::float8[], $30::text[], $31::text[])
         AS a(job, token, queue, priority, attempt, max_attempts, seconds, key, tenant)
     JOIN recorded USING (job, token)

@@ -16,7 +16,9 @@ moved AS (
 ready AS (
     INSERT INTO queue.ready (queue, priority, job, attempt, max_attempts, key, tenant)
     SELECT
-        queue, priority - CASE WHEN holds THEN 1000 ELSE 0 END, job, attempt, max_attempts, key, tenant
+        queue, priority - CASE WHEN holds THEN 1000 ELSE 0 END, job, attempt, max_attempts, key,
+        CASE WHEN tenant = '' AND EXISTS (SELECT FROM queue.queues q WHERE q.name = moved.queue AND q.fair)
+            THEN (SELECT queue.lane_of(j) FROM queue.jobs j WHERE j.id = moved.job) ELSE tenant END
     FROM moved ORDER BY run_at
     RETURNING queue
 ),

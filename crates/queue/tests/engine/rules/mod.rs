@@ -3,4 +3,5 @@
 mod fair;
 mod keys;
 mod limits;
+mod model;
 mod stage;

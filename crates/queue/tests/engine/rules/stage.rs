@@ -12,7 +12,7 @@ use crate::support::{Script, named};
 const FINISH: &str = include_str!("../../../sql/finish.sql");
 
 /// A job that was claimed by hand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
     pub token: i64,
     pub job: Uuid,
@@ -97,67 +97,96 @@ pub enum End {
 
 /// Ends one attempt as a worker would; says whether its lease was still there.
 pub async fn end(db: &PgPool, at: Option<&str>, claimed: &Claimed, end: End) -> bool {
-    let (outcome, again) = match end {
-        End::Done => ("done", None),
-        End::Failed(wait) => ("failed", Some(wait)),
-        End::Released => ("released", Some(Duration::ZERO)),
-        End::Dead => ("dead", None),
-    };
-    let note = matches!(end, End::Failed(_) | End::Dead).then_some("out of order");
-    let (jobs, tokens) = (vec![claimed.job], vec![claimed.token]);
-    let (no_jobs, no_tokens, no_texts) =
-        (Vec::<Uuid>::new(), Vec::<i64>::new(), Vec::<&str>::new());
-    let key = claimed.key.as_deref();
-    let few = |holds: bool| match holds {
-        true => (jobs.clone(), tokens.clone()),
-        false => (no_jobs.clone(), no_tokens.clone()),
-    };
-    let (again_jobs, again_tokens) = few(again.is_some());
-    let (passing_jobs, passing_tokens) = few(again.is_none() && key.is_some());
-    let (buried_jobs, buried_tokens) = few(end == End::Dead);
-    let when = |holds: bool, text: &'static str| if holds { vec![text] } else { vec![] };
-    let keys_of = |holds: bool| if holds { vec![key.unwrap_or_default()] } else { vec![] };
-    let attempt = claimed.attempt + i16::from(matches!(end, End::Failed(_)));
-    let recorded = sqlx::query(FINISH)
+    end_all(db, at, &[(claimed.clone(), end)]).await == 1
+}
+
+/// Ends attempts in one statement; answers how many leases of them were still there.
+pub async fn end_all(db: &PgPool, at: Option<&str>, ended: &[(Claimed, End)]) -> usize {
+    let all: Vec<_> = ended.iter().collect();
+    let again: Vec<_> = ended.iter().filter(|(_, end)| end.again().is_some()).collect();
+    let keyed = |(job, end): &&(Claimed, End)| end.again().is_none() && job.key.is_some();
+    let passing: Vec<_> = ended.iter().filter(keyed).collect();
+    let buried: Vec<_> = ended.iter().filter(|(_, end)| *end == End::Dead).collect();
+    let none = Vec::new();
+    sqlx::query(FINISH)
         .bind(at.map(|at| at.parse::<chrono::DateTime<chrono::Utc>>().unwrap()))
-        .bind(&tokens)
-        .bind(&jobs)
-        .bind(vec![claimed.attempt])
-        .bind(vec![outcome])
-        .bind(vec![note])
-        .bind(vec![0.0])
-        .bind(&no_tokens)
+        .bind(tokens(&all))
+        .bind(jobs(&all))
+        .bind(each(&all, |job, _| job.attempt))
+        .bind(each(&all, |_, end| end.outcome()))
+        .bind(each(&all, |_, end| end.note()))
+        .bind(each(&all, |_, _| 0.0))
+        .bind(tokens(&none))
         .bind(false)
-        .bind(&again_jobs)
-        .bind(&again_tokens)
-        .bind(when(again.is_some(), "theatre"))
-        .bind(if again.is_some() { vec![claimed.priority] } else { vec![] })
-        .bind(if again.is_some() { vec![attempt] } else { vec![] })
-        .bind(if again.is_some() { vec![claimed.max_attempts] } else { vec![] })
-        .bind(again.map(|wait| wait.as_secs_f64()).into_iter().collect::<Vec<_>>())
-        .bind(&no_jobs)
-        .bind(&no_tokens)
-        .bind(&no_jobs)
-        .bind(&no_tokens)
-        .bind(&buried_jobs)
-        .bind(&buried_tokens)
-        .bind(when(end == End::Dead, "theatre.act"))
-        .bind(when(end == End::Dead, "theatre"))
-        .bind(when(end == End::Dead, "exhausted"))
-        .bind(when(end == End::Dead, "out of order"))
-        .bind(&no_jobs)
-        .bind(&no_tokens)
+        .bind(jobs(&again))
+        .bind(tokens(&again))
+        .bind(each(&again, |_, _| QUEUE))
+        .bind(each(&again, |job, _| job.priority))
+        .bind(each(&again, |job, end| job.attempt + i16::from(end.outcome() == "failed")))
+        .bind(each(&again, |job, _| job.max_attempts))
+        .bind(each(&again, |_, end| end.again().unwrap_or_default().as_secs_f64()))
+        .bind(jobs(&none))
+        .bind(tokens(&none))
+        .bind(jobs(&none))
+        .bind(tokens(&none))
+        .bind(jobs(&buried))
+        .bind(tokens(&buried))
+        .bind(each(&buried, |_, _| "theatre.act"))
+        .bind(each(&buried, |_, _| QUEUE))
+        .bind(each(&buried, |_, _| "exhausted"))
+        .bind(each(&buried, |_, _| "out of order"))
+        .bind(jobs(&none))
+        .bind(tokens(&none))
         .bind(Vec::<Value>::new())
-        .bind(keys_of(again.is_some()))
-        .bind(if again.is_some() { vec![claimed.tenant.as_str()] } else { vec![] })
-        .bind(&passing_jobs)
-        .bind(&passing_tokens)
-        .bind(when(!passing_jobs.is_empty(), "theatre"))
-        .bind(if passing_jobs.is_empty() { no_texts } else { keys_of(true) })
+        .bind(each(&again, |job, _| job.key.clone().unwrap_or_default()))
+        .bind(each(&again, |job, _| job.tenant.clone()))
+        .bind(jobs(&passing))
+        .bind(tokens(&passing))
+        .bind(each(&passing, |_, _| QUEUE))
+        .bind(each(&passing, |job, _| job.key.clone().unwrap_or_default()))
         .fetch_all(db)
         .await
-        .unwrap();
-    !recorded.is_empty()
+        .unwrap()
+        .len()
+}
+
+const QUEUE: &str = "theatre";
+
+type Ended<'a> = Vec<&'a (Claimed, End)>;
+
+fn each<T>(ended: &Ended<'_>, get: impl Fn(&Claimed, &End) -> T) -> Vec<T> {
+    ended.iter().map(|(job, end)| get(job, end)).collect()
+}
+
+fn jobs(ended: &Ended<'_>) -> Vec<Uuid> {
+    each(ended, |job, _| job.job)
+}
+
+fn tokens(ended: &Ended<'_>) -> Vec<i64> {
+    each(ended, |job, _| job.token)
+}
+
+impl End {
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Released => "released",
+            Self::Dead => "dead",
+        }
+    }
+
+    fn note(self) -> Option<&'static str> {
+        matches!(self, Self::Failed(_) | Self::Dead).then_some("out of order")
+    }
+
+    fn again(self) -> Option<Duration> {
+        match self {
+            Self::Failed(wait) => Some(wait),
+            Self::Released => Some(Duration::ZERO),
+            Self::Done | Self::Dead => None,
+        }
+    }
 }
 
 pub fn job(name: &str) -> Push {
