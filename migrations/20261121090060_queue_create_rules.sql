@@ -700,8 +700,7 @@ BEGIN
     IF jobs IS NOT NULL THEN
         INSERT INTO queue.leases (worker, jobs, attempts, max_attempts, leased_at, expires_at, queue, keys)
         VALUES (
-            a_worker, jobs, attempts, max_attempts, coalesce(at, now()),
-            coalesce(at, now()) + make_interval(secs => lease_seconds), a_queue,
+            a_worker, jobs, attempts, max_attempts, time, time + make_interval(secs => lease_seconds), a_queue,
             CASE WHEN EXISTS (SELECT FROM unnest(keys) AS k WHERE k <> '') THEN keys END
         )
         RETURNING leases.token INTO token;

@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod jobs;
 mod journal;
+mod limits;
 mod proxy;
 mod pusher;
 
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::{ConnectOptions as _, PgPool};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -29,7 +30,8 @@ use uuid::Uuid;
 use self::crew::{Crew, HANDLERS};
 use self::faults::Faults;
 use self::history::{History, Progress};
-use self::jobs::Mix;
+use self::jobs::{Mix, QUEUE};
+use self::limits::Limits;
 use self::proxy::Proxy;
 use self::pusher::{Pushed, Pushing, push};
 use super::database::{Database, Server};
@@ -52,6 +54,9 @@ pub struct Args {
     /// How long a worker's lease lasts; short, so that faults outlast it often
     #[arg(long, value_name = "N", default_value_t = 2)]
     lease_seconds: u64,
+    /// Give the queue a limit and a rate and its jobs keys, and check what they say
+    #[arg(long, conflicts_with = "kills_only")]
+    rules: bool,
     /// Kill workers and nothing else, none before the last one's jobs run elsewhere, to see how long
     /// that takes
     #[arg(long)]
@@ -61,6 +66,12 @@ pub struct Args {
 const LEASE_SECONDS: RangeInclusive<u64> = 1..=60;
 /// What must not happen.
 const COUNTERS: [&str; 4] = ["lost", "stale_accepted", "double_leases", "effects_twice"];
+/// Nor this, where the queue has rules.
+const EXCESSES: [&str; 3] = ["over_concurrency", "over_key_concurrency", "over_rate"];
+/// A hundred of some two hundred handlers have work; the rate is a little more than what is pushed, which
+/// after each fault is less than what waits.
+const LIMITS: Limits =
+    Limits { concurrency: 100, key_concurrency: 1, per_second: 1500.0, burst: 150.0 };
 /// Jobs are pushed at this rate, and over this long at least: faults need something to hit.
 const PUSHES_PER_SECOND: usize = 1000;
 const MIN_PUSHING: Duration = Duration::from_secs(8);
@@ -104,7 +115,7 @@ pub fn verdict(measured: &Value) -> anyhow::Result<()> {
 
 fn broken(figures: &Map<String, Value>) -> Vec<String> {
     let times = |name: &&str| figures.get(*name).and_then(Value::as_f64).unwrap_or(0.0);
-    let broken = COUNTERS.iter().filter(|name| times(name) != 0.0);
+    let broken = COUNTERS.iter().chain(&EXCESSES).filter(|name| times(name) != 0.0);
     broken.map(|name| format!("{name} {}", times(name))).collect()
 }
 
@@ -117,15 +128,19 @@ async fn run(
     let seed = args.seed.unwrap_or_else(rand::random);
     let database = server.database().await?;
     history::install(&database.pool).await?;
+    if args.rules {
+        set_rules(&database.pool).await?;
+    }
     let proxy = Proxy::start(&database.options, Duration::from_secs(args.lease_seconds)).await?;
     let through = proxy.before(&database.options);
     let url = through.to_url_lossy().to_string();
     let mut crew = Crew::start(url, directory, args.processes, args.lease_seconds)?;
     let acknowledged = directory.join("acknowledged");
     // Of the lingering ones three quarters of the handlers are busy: whoever takes over has room.
-    let (mix, max_open) = match args.kills_only {
-        true => (Mix::Lingering, args.processes * HANDLERS * 3 / 4),
-        false => (Mix::OfAll, MAX_OPEN),
+    let (mix, max_open) = match (args.kills_only, args.rules) {
+        (true, _) => (Mix::Lingering, args.processes * HANDLERS * 3 / 4),
+        (false, true) => (Mix::OfAllWithKeys, MAX_OPEN),
+        (false, false) => (Mix::OfAll, MAX_OPEN),
     };
     let pushing = AbortOnDropHandle::new(tokio::spawn(push(Pushing {
         options: through,
@@ -147,7 +162,7 @@ async fn run(
     let unanswered = if pushing.is_finished() { Some(pushing.await??.unanswered) } else { None };
     crew.dismiss().await?;
 
-    let mut measured = judge(&database, &acknowledged).await?;
+    let mut measured = judge(&database, &acknowledged, args.rules).await?;
     let recoveries = journal::recoveries(directory, crew.started, &crew.kills)?;
     let recovery = |quantile| recoveries.quantile_ms(quantile).map(rounded);
     measured.extend(figures([
@@ -166,6 +181,16 @@ async fn run(
 }
 
 type PushingTask = AbortOnDropHandle<anyhow::Result<Pushed>>;
+
+async fn set_rules(pool: &PgPool) -> anyhow::Result<()> {
+    let rules = json!({
+        "concurrency": LIMITS.concurrency, "key_concurrency": LIMITS.key_concurrency,
+        "per_second": LIMITS.per_second, "burst": LIMITS.burst,
+    });
+    let set = "-- chaos.set_rules\nSELECT queue.set_rules($1, $2)";
+    sqlx::query(set).bind(QUEUE).bind(rules).execute(pool).await.context("set the rules")?;
+    Ok(())
+}
 
 /// Says whether faults have nothing left to hit; asked too often, it says no without looking.
 fn all_ended(pool: &PgPool, pushing: &PushingTask) -> impl AsyncFnMut() -> bool {
@@ -199,13 +224,22 @@ async fn drain(pool: &PgPool, crew: &mut Crew, pushing: &PushingTask) -> anyhow:
 }
 
 /// Reads the history and judges it; jobs that broke a promise are told about on stderr.
-async fn judge(database: &Database, acknowledged: &Path) -> anyhow::Result<Map<String, Value>> {
+async fn judge(
+    database: &Database,
+    acknowledged: &Path,
+    has_rules: bool,
+) -> anyhow::Result<Map<String, Value>> {
     let history = History::read(&database.pool, acknowledged).await?;
     let verdict = checker::check(&history);
     let found: [&[Uuid]; COUNTERS.len()] =
         [&verdict.lost, &verdict.stale_accepted, &verdict.double_leases, &verdict.effects_twice];
     let outcomes = serde_json::to_value(history::outcomes(&database.pool).await?)?;
     let mut measured = figures([("jobs", verdict.jobs.into()), ("outcomes", outcomes)]);
+    if has_rules {
+        let exceeded = limits::check(&history, &LIMITS);
+        let counts = [exceeded.concurrency, exceeded.key_concurrency, exceeded.rate];
+        measured.extend(EXCESSES.map(str::to_owned).into_iter().zip(counts.map(Value::from)));
+    }
     for (counter, jobs) in COUNTERS.into_iter().zip(found) {
         measured.insert(counter.to_owned(), jobs.len().into());
         // In order, and listed for each time.
@@ -218,8 +252,6 @@ async fn judge(database: &Database, acknowledged: &Path) -> anyhow::Result<Map<S
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

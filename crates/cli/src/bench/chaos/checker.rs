@@ -88,10 +88,10 @@ fn read(history: &History) -> (BTreeMap<Uuid, Story>, Closed) {
     }
     for Event { seq, xact, what } in &history.events {
         match what {
-            What::Pushed { job, leaves_effect } => {
+            What::Pushed { job, leaves_effect, .. } => {
                 stories.entry(*job).or_default().leaves_effect = *leaves_effect;
             }
-            What::Leased { token, jobs } => {
+            What::Leased { token, jobs, .. } => {
                 for job in jobs {
                     stories.entry(*job).or_default().leases.push((*seq, *token));
                 }
@@ -157,7 +157,7 @@ mod tests {
 
     /// Events in order, each with its transaction; the job leaves an effect.
     fn history(events: &[(i64, What)], effects: &[i64]) -> History {
-        let pushed = (1, What::Pushed { job: JOB, leaves_effect: true });
+        let pushed = (1, What::Pushed { job: JOB, leaves_effect: true, key: None });
         let events = std::iter::once(&pushed).chain(events).enumerate();
         let event = |(seq, (xact, what)): (usize, &(i64, What))| Event {
             seq: seq as i64,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn leased(token: i64) -> What {
-        What::Leased { token, jobs: vec![JOB] }
+        What::Leased { token, jobs: vec![JOB], at_micros: 0 }
     }
 
     fn closed(token: i64) -> What {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(counts(&beside, &[5]), [0, 0, 1, 0]);
         let after = [(2, leased(1)), (3, ended(1, "done")), (4, leased(2))];
         assert_eq!(counts(&after, &[3]), [0, 0, 1, 0]);
-        let twice_listed = What::Leased { token: 1, jobs: vec![JOB, JOB] };
+        let twice_listed = What::Leased { token: 1, jobs: vec![JOB, JOB], at_micros: 0 };
         assert_eq!(counts(&[(2, twice_listed), (3, ended(1, "done"))], &[3]), [0, 0, 1, 0]);
     }
 
@@ -249,7 +249,9 @@ mod tests {
 
     #[test]
     fn the_checker_uses_nothing_of_the_engine() {
-        for source in [include_str!("checker.rs"), include_str!("history.rs")] {
+        for source in
+            [include_str!("checker.rs"), include_str!("history.rs"), include_str!("limits.rs")]
+        {
             assert!(!source.contains(concat!("queue", "::")));
         }
     }

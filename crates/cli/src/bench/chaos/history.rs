@@ -28,8 +28,8 @@ pub struct Event {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    Pushed { job: Uuid, leaves_effect: bool },
-    Leased { token: i64, jobs: Vec<Uuid> },
+    Pushed { job: Uuid, leaves_effect: bool, key: Option<String> },
+    Leased { token: i64, jobs: Vec<Uuid>, at_micros: i64 },
     Closed { token: i64 },
     Ended { job: Uuid, token: i64, outcome: String },
 }
@@ -93,6 +93,8 @@ struct Row {
     job: Option<Uuid>,
     jobs: Option<Vec<Uuid>>,
     kind: Option<String>,
+    key: Option<String>,
+    at_micros: Option<i64>,
     outcome: Option<String>,
 }
 
@@ -100,7 +102,8 @@ impl History {
     /// `acknowledged` is a file with a job's id in each line.
     pub async fn read(pool: &PgPool, acknowledged: &Path) -> anyhow::Result<Self> {
         let events = "-- chaos.events
-            SELECT seq, xact::text::bigint AS xact, what, token, job, jobs, kind, outcome
+            SELECT seq, xact::text::bigint AS xact, what, token, job, jobs, kind, key, outcome,
+                (extract(epoch FROM leased_at) * 1000000)::bigint AS at_micros
             FROM chaos.history ORDER BY seq";
         let rows: Vec<Row> = sqlx::query_as(events).fetch_all(pool).await?;
         let effects = "-- chaos.effects
@@ -120,7 +123,7 @@ impl History {
             What::Leased { token, .. } | What::Closed { token } => tokens.contains(token),
         };
         let line = |event: &Event| match &event.what {
-            What::Leased { token, jobs } => {
+            What::Leased { token, jobs, .. } => {
                 let count = jobs.len();
                 format!("{} in {}: lease {token} of {count} jobs", event.seq, event.xact)
             }
@@ -136,10 +139,12 @@ impl Event {
     fn of(row: Row) -> anyhow::Result<Self> {
         let what = match (row.what.as_str(), row.token, row.job) {
             ("pushed", None, Some(job)) => {
-                What::Pushed { job, leaves_effect: row.kind.as_deref() == Some(EFFECT_KIND) }
+                let leaves_effect = row.kind.as_deref() == Some(EFFECT_KIND);
+                What::Pushed { job, leaves_effect, key: row.key }
             }
             ("leased", Some(token), None) => {
-                What::Leased { token, jobs: row.jobs.unwrap_or_default() }
+                let at_micros = row.at_micros.unwrap_or_default();
+                What::Leased { token, jobs: row.jobs.unwrap_or_default(), at_micros }
             }
             ("closed", Some(token), None) => What::Closed { token },
             ("ended", Some(token), Some(job)) => {
@@ -152,7 +157,7 @@ impl Event {
 
     fn lease_of(&self, job: Uuid) -> Option<i64> {
         match &self.what {
-            What::Leased { token, jobs } if jobs.contains(&job) => Some(*token),
+            What::Leased { token, jobs, .. } if jobs.contains(&job) => Some(*token),
             _ => None,
         }
     }

@@ -14,6 +14,9 @@ CREATE TABLE chaos.history (
     job     uuid,
     jobs    uuid[],
     kind    text,
+    key     text,
+    -- By the rates of the queue.
+    leased_at timestamptz,
     attempt smallint,
     outcome text
 );
@@ -29,14 +32,15 @@ COMMENT ON TABLE chaos.effects IS 'What handlers left behind. Nothing here is un
 
 CREATE FUNCTION chaos.note_push() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    INSERT INTO chaos.history (what, job, kind) VALUES ('pushed', new.id, new.kind);
+    INSERT INTO chaos.history (what, job, kind, key) VALUES ('pushed', new.id, new.kind, new.key);
     RETURN NULL;
 END $$;
 
 CREATE FUNCTION chaos.note_lease() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     IF tg_op = 'INSERT' THEN
-        INSERT INTO chaos.history (what, token, jobs) VALUES ('leased', new.token, new.jobs);
+        INSERT INTO chaos.history (what, token, jobs, leased_at)
+        VALUES ('leased', new.token, new.jobs, new.leased_at);
     ELSE
         INSERT INTO chaos.history (what, token) VALUES ('closed', old.token);
     END IF;

@@ -63,6 +63,8 @@ pub fn fleet(desk: Desk) -> Fleet<Desk> {
     Fleet::new(desk.pool.clone(), Clock::system(), desk).worker(run).worker(leave_effect)
 }
 
+/// So many that those which are taken come again soon, and do not stop the others.
+const KEYS: u32 = 200;
 const NAP: Duration = Duration::from_millis(100);
 
 async fn run(errand: Errand, desk: Desk, run: Run) -> anyhow::Result<Outcome> {
@@ -92,6 +94,8 @@ async fn leave_effect(_: LeaveEffect, desk: Desk, run: Run) -> anyhow::Result<Ou
 #[derive(Clone, Copy)]
 pub enum Mix {
     OfAll,
+    /// Most of them with a key.
+    OfAllWithKeys,
     /// Such as take a moment: whoever is killed has its hands full.
     Lingering,
 }
@@ -110,7 +114,16 @@ impl Draw {
     pub fn next(&mut self) -> Push {
         match self.mix {
             Mix::OfAll => self.next_of_all(),
+            Mix::OfAllWithKeys => self.with_key(),
             Mix::Lingering => self.lingering(100..=500),
+        }
+    }
+
+    fn with_key(&mut self) -> Push {
+        let push = self.next_of_all();
+        match self.random.random_range(0..KEYS + KEYS / 4) {
+            key @ 0..KEYS => push.key(format!("key-{key}")),
+            _ => push,
         }
     }
 
