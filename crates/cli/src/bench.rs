@@ -3,6 +3,7 @@
 mod chaos;
 mod database;
 mod drain;
+mod fair;
 mod histogram;
 mod job;
 mod latency;
@@ -41,6 +42,8 @@ enum Measurement {
     Push(push::Args),
     /// How fast worker processes empty a full queue
     Drain(drain::Args),
+    /// How long a small tenant waits behind a large one, and what weights bring
+    Fair(fair::Args),
     /// How long a job waits for its handler while the queue is idle
     Latency(latency::Args),
     /// What an old snapshot, held by somebody else, costs
@@ -108,6 +111,7 @@ impl Measurement {
         match self {
             Self::Push(args) => args.check(),
             Self::Drain(args) => args.check(),
+            Self::Fair(args) => args.check(),
             Self::Latency(args) => args.check(),
             Self::Pinned(args) => args.check(),
             Self::Soak(args) => args.check(),
@@ -120,6 +124,7 @@ impl Measurement {
         match self {
             Self::Push(args) => push::measure(args, server).await,
             Self::Drain(args) => drain::measure(args, server).await,
+            Self::Fair(args) => fair::measure(args, server).await,
             Self::Latency(args) => latency::measure(args, server).await,
             Self::Pinned(args) => pinned::measure(args, server).await,
             Self::Soak(args) => soak::measure(args, server).await,

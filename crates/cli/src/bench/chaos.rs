@@ -185,7 +185,7 @@ type PushingTask = AbortOnDropHandle<anyhow::Result<Pushed>>;
 async fn set_rules(pool: &PgPool) -> anyhow::Result<()> {
     let rules = json!({
         "concurrency": LIMITS.concurrency, "key_concurrency": LIMITS.key_concurrency,
-        "per_second": LIMITS.per_second, "burst": LIMITS.burst,
+        "per_second": LIMITS.per_second, "burst": LIMITS.burst as u32,
     });
     let set = "-- chaos.set_rules\nSELECT queue.set_rules($1, $2)";
     sqlx::query(set).bind(QUEUE).bind(rules).execute(pool).await.context("set the rules")?;
