@@ -3,7 +3,8 @@
 //! These tasks share one book of leases: the *fetcher* claims and puts jobs into the *lines* of their
 //! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, the
 //! *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and rescues.
-//! A *listener* wakes the fetcher, and a *watch* reports handlers that are *stuck*.
+//! A *listener* wakes the fetcher, a *settler* starts jobs that waited for others, and a *watch* reports
+//! handlers that are *stuck*.
 
 mod completer;
 mod ending;
@@ -17,6 +18,7 @@ mod listener;
 mod marks;
 mod route;
 mod runner;
+mod settler;
 mod shell;
 mod stuck;
 mod upkeep;
@@ -122,6 +124,8 @@ pub(crate) struct Shared {
     pub leases: Leases,
     /// Something may have become ready.
     pub wake: Notify,
+    /// Members of a workflow may have ended.
+    pub unsettled: Notify,
     /// A line has room.
     pub freed: Arc<Notify>,
     /// Notifications arrive.
@@ -213,6 +217,7 @@ async fn work(
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
     let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
+    let mut settler = spawn(settler::settle(shared.clone()));
 
     tokio::select! {
         // Told to stop, parts end one after the other, and that is no fault.
@@ -224,6 +229,7 @@ async fn work(
         end = &mut keeper => return Err(ended("keeper", end)),
         end = &mut listener => return Err(ended("listener", end)),
         end = &mut upkeep => return Err(ended("upkeep", end)),
+        end = &mut settler => return Err(ended("settler", end)),
     }
 
     drop(listener);
@@ -254,7 +260,7 @@ async fn work(
         tracing::error!("outcomes could not be recorded; their jobs run again when the lease ends");
         recording.give_up.cancel();
     }
-    drop(keeper);
+    drop((keeper, settler));
     // Connections that a stuck server holds are not waited for.
     let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };
     let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Shared, is_lock_timeout};
+use crate::store::Look;
 use crate::{Error, Kinds, history, store};
 
 /// Jobs moved from scheduled to ready in one statement.
@@ -57,13 +58,23 @@ async fn chores(shared: &Shared) -> sqlx::Result<Option<Duration>> {
     let now = shared.clock.for_database();
     let look = store::look(&shared.pool, now).await?;
     let rescued = if look.expired { rescue(shared).await } else { Ok(()) };
-    let mut due = look.due_in_seconds;
+    let mut due = next(&look);
     if due.is_some_and(|seconds| seconds <= 0.0) {
         promote(shared).await?;
-        due = store::look(&shared.pool, now).await?.due_in_seconds;
+        ring(shared).await?;
+        due = next(&store::look(&shared.pool, now).await?);
+    }
+    if look.unsettled {
+        shared.unsettled.notify_one();
     }
     // What cannot be rescued is no reason to promote nothing.
     rescued.map(|()| due.map(until))
+}
+
+/// Until something is due.
+fn next(look: &Look) -> Option<f64> {
+    let dues = [look.due_in_seconds, look.rings_in_seconds];
+    dues.into_iter().flatten().reduce(f64::min)
 }
 
 /// Not shorter than a moment: what cannot be moved must not be tried without a pause.
@@ -101,6 +112,21 @@ async fn promote(shared: &Shared) -> sqlx::Result<()> {
     let now = shared.clock.for_database();
     for _ in 0..MAX_ROUNDS {
         if store::promote(&shared.pool, now, MAX_PROMOTE).await? < MAX_PROMOTE {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Ends timers whose time has come.
+async fn ring(shared: &Shared) -> sqlx::Result<()> {
+    let now = shared.clock.for_database();
+    for _ in 0..MAX_ROUNDS {
+        let rung = store::ring(&shared.pool, now, MAX_PROMOTE).await?;
+        if rung > 0 {
+            shared.unsettled.notify_one();
+        }
+        if rung < MAX_PROMOTE {
             break;
         }
     }
