@@ -156,21 +156,20 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     gone uuid[];
 BEGIN
-    WITH taken AS (
-        DELETE FROM queue.blocked b
-        WHERE b.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM unnest(some_jobs) AS u(job) JOIN queue.blocked x ON x.job = u.job
-            FOR UPDATE OF x SKIP LOCKED
-        ))
-        RETURNING b.job, b.attempt, b.queue
+    WITH found AS MATERIALIZED (
+        SELECT x.ctid AS row_id, u.note
+        FROM unnest(some_jobs, notes) AS u(job, note)
+        JOIN queue.blocked x ON x.job = u.job
+        FOR UPDATE OF x SKIP LOCKED
+    ),
+    taken AS (
+        DELETE FROM queue.blocked b USING found f WHERE b.ctid = f.row_id RETURNING b.job, b.attempt, f.note
     ),
     recorded AS (
         INSERT INTO queue.runs (job, token, started_at, ended_at, attempt, outcome, note)
         SELECT
-            t.job, nextval('queue.leases_token_seq'), coalesce(at, now()), coalesce(at, now()), t.attempt,
-            'cancelled', u.note
-        FROM taken t
-        JOIN unnest(some_jobs, notes) AS u(job, note) ON u.job = t.job
+            job, nextval('queue.leases_token_seq'), coalesce(at, now()), coalesce(at, now()), attempt, 'cancelled', note
+        FROM taken
         RETURNING job
     ),
     buried AS (
@@ -187,6 +186,9 @@ COMMENT ON FUNCTION queue.cancel_blocked IS 'Ends those of the jobs, each named 
 
 CREATE FUNCTION queue.doomed(first_jobs uuid[]) RETURNS uuid[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+-- A look-up for each edge, also while nothing is known of a table that has just been filled.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+SET enable_bitmapscan = off SET jit = off
 BEGIN ATOMIC
     WITH RECURSIVE doomed AS (
         SELECT f.job FROM unnest(first_jobs) AS f(job)
@@ -205,7 +207,8 @@ COMMENT ON FUNCTION queue.doomed IS 'These, and all that need them to be done.';
 -- have said all they can say, so that those that are left are few, whoever looks.
 CREATE FUNCTION queue.settle(at timestamptz DEFAULT NULL, max_batches integer DEFAULT 100) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
@@ -239,16 +242,24 @@ BEGIN
     SELECT array_agg(o.node), array_agg(o.outcome) INTO nodes, outcomes
     FROM queue.outcomes(ended) o WHERE o.outcome <> 'open';
 
-    WITH heard AS MATERIALIZED (
+    -- A failure that was waited for is remembered as long as something else is missing.
+    WITH found AS MATERIALIZED (
         SELECT x.ctid AS row_id, x.needs, x.job, x.after, o.outcome
         FROM unnest(nodes, outcomes) AS o(node, outcome)
         JOIN queue.dependencies x ON x.needs = o.node
+        WHERE x.after <> 'failed' OR o.outcome <> 'failed'
         FOR UPDATE OF x SKIP LOCKED
     ),
     cut AS (
-        -- A failure that was waited for is remembered as long as something else is missing.
-        DELETE FROM queue.dependencies d
-        WHERE d.ctid = ANY (ARRAY(SELECT h.row_id FROM heard h WHERE h.after <> 'failed' OR h.outcome <> 'failed'))
+        DELETE FROM queue.dependencies d WHERE d.ctid = ANY (ARRAY(SELECT f.row_id FROM found f))
+    ),
+    heard AS (
+        SELECT f.needs, f.job, f.after, f.outcome FROM found f
+        UNION ALL
+        SELECT x.needs, x.job, x.after, o.outcome
+        FROM unnest(nodes, outcomes) AS o(node, outcome)
+        JOIN queue.dependencies x ON x.needs = o.node
+        WHERE x.after = 'failed' AND o.outcome = 'failed'
     ),
     told AS (
         SELECT
@@ -330,7 +341,8 @@ COMMENT ON FUNCTION queue.settle IS 'Tells those that need nodes which have ende
 
 CREATE FUNCTION queue.cancel_doomed(at timestamptz, first_jobs uuid[], first_causes uuid[]) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE

@@ -301,7 +301,8 @@ BEGIN
         SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM waiting UNION ALL SELECT * FROM blocked
     ),
     unsettled AS (
-        INSERT INTO queue.unsettled (nodes) SELECT ARRAY[job] FROM taken WHERE wanted.workflow IS NOT NULL RETURNING id
+        INSERT INTO queue.unsettled AS u (nodes) SELECT ARRAY[job] FROM taken WHERE wanted.workflow IS NOT NULL
+        RETURNING u.id
     ),
     told AS (
         SELECT pg_notify('queue_settle', '') FROM unsettled

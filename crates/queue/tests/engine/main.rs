@@ -18,3 +18,4 @@ mod states;
 mod stuck;
 mod support;
 mod unique;
+mod workflows;

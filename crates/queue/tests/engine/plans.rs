@@ -100,7 +100,7 @@ async fn hot_statements_walk_no_table_that_grows() {
         ("finish", &[]),
         ("renew", &[]),
         ("promote", &[]),
-        ("look", &["leases", "scheduled"]),
+        ("look", &["leases", "scheduled", "nodes", "unsettled"]),
         ("expired", &["leases"]),
         ("rescue", &["kinds", "leases", "cancellations"]),
     ] {
