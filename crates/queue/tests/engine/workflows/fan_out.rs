@@ -40,10 +40,12 @@ fn task(what: What) -> Push {
     Push::from(Task { what })
 }
 
+type Inputs = BTreeMap<String, Option<Value>>;
+
 #[derive(Clone)]
 struct Cx {
     pool: PgPool,
-    seen: Arc<Mutex<Vec<BTreeMap<String, Option<Value>>>>>,
+    seen: Arc<Mutex<Vec<Inputs>>>,
     fans: Arc<Mutex<Vec<FannedOut>>>,
 }
 

@@ -1,6 +1,7 @@
 //! Jobs that wait for others: what starts, what is cancelled, and what comes again.
 
 mod batches;
+mod chaos;
 mod fan_out;
 mod operate;
 mod signals;
