@@ -199,19 +199,34 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.doomed IS 'These, and all that need them to be done.';
 
+CREATE FUNCTION queue.unsettle(some_nodes uuid[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO queue.unsettled (nodes) VALUES (some_nodes);
+END;
+COMMENT ON FUNCTION queue.unsettle IS 'Has those told that need these nodes, once they have ended and this transaction has committed.';
+
+-- Under an old snapshot dead rows stay, and nobody should walk over all of them all the time.
+CREATE FUNCTION queue.unsettled_from() RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+RETURN coalesce(pg_sequence_last_value('queue.unsettled_id_seq'), 0) - 2000;
+COMMENT ON FUNCTION queue.unsettled_from IS 'What is not settled has a higher id, unless its transaction took very long: a sweep finds that.';
+
 -- Settling -----------------------------------------------------------------------------------------
 
 -- It runs after the transaction in which the nodes ended, and never in it: of several that end at the
 -- same time, whoever settles last sees all of them as they ended. So nobody counts and nobody waits;
 -- the deletion of a row of queue.blocked decides who starts a job. Edges are taken away where they
 -- have said all they can say, so that those that are left are few, whoever looks.
-CREATE FUNCTION queue.settle(at timestamptz DEFAULT NULL, max_batches integer DEFAULT 100) RETURNS bigint
+CREATE FUNCTION queue.settle(at timestamptz DEFAULT NULL, sweeps boolean DEFAULT true, max_batches integer DEFAULT 100)
+RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
+    first_id    bigint := CASE WHEN sweeps THEN 0 ELSE queue.unsettled_from() END;
     ended       uuid[];
     nodes       uuid[];
     outcomes    text[];
@@ -230,7 +245,10 @@ BEGIN
     WITH taken AS (
         DELETE FROM queue.unsettled u
         WHERE u.id = ANY (ARRAY(
-            SELECT x.id FROM queue.unsettled x ORDER BY x.id LIMIT max_batches FOR UPDATE SKIP LOCKED
+            SELECT x.id FROM queue.unsettled x
+            WHERE x.id > first_id
+            ORDER BY x.id LIMIT max_batches
+            FOR UPDATE SKIP LOCKED
         ))
         RETURNING u.nodes
     )
@@ -337,7 +355,7 @@ BEGIN
     END IF;
     RETURN cardinality(ended);
 END $$;
-COMMENT ON FUNCTION queue.settle IS 'Tells those that need nodes which have ended: starts them, or cancels them. Answers how many had ended; once that is 0, nothing is left to be told. Not in the transaction in which they ended.';
+COMMENT ON FUNCTION queue.settle IS 'Tells those that need nodes which have ended: starts them, or cancels them. Answers how many had ended; once that is 0, nothing is left to be told. Without a sweep, what committed very late is left. Not in the transaction in which they ended.';
 
 CREATE FUNCTION queue.cancel_doomed(at timestamptz, first_jobs uuid[], first_causes uuid[]) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -367,7 +385,7 @@ END $$;
 COMMENT ON FUNCTION queue.cancel_doomed IS 'Cancels jobs that need one to be done that is not, and all that need them; answers which.';
 
 REVOKE ALL ON FUNCTION queue.outcomes, queue.find_need, queue.start_nodes, queue.cancel_blocked, queue.doomed,
-    queue.settle, queue.cancel_doomed FROM PUBLIC;
+    queue.unsettle, queue.unsettled_from, queue.settle, queue.cancel_doomed FROM PUBLIC;
 ALTER TABLE queue.workflows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.nodes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.dependencies ENABLE ROW LEVEL SECURITY;

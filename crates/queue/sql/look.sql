@@ -10,4 +10,7 @@ SELECT
         SELECT extract(epoch FROM due_at - coalesce($1, now()))::float8
         FROM queue.nodes WHERE due_at IS NOT NULL AND outcome IS NULL ORDER BY due_at LIMIT 1
     ) AS rings_in_seconds,
-    EXISTS (SELECT FROM queue.unsettled) AS "unsettled!"
+    EXISTS (
+        SELECT FROM queue.unsettled
+        WHERE id > (SELECT queue.unsettled_from())
+    ) AS "unsettled!"

@@ -115,7 +115,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         store::rescue(&self.pool, now, Self::DRAIN_BATCH as i64, 0.0).await?;
         store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
         store::ring(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
-        store::settle(&self.pool, now).await?;
+        store::settle(&self.pool, now, true).await?;
         let mut wanted = Wanted::default();
         for pool in &shared.options.pools {
             wanted.add(&pool.queue, pool.concurrency, &Marks::default().stretches(true));

@@ -187,7 +187,7 @@ impl Endings {
             self.keyed.add(leased);
         }
         if leased.workflow.is_some() {
-            self.members.add(leased);
+            self.members.push(leased.id);
         }
         if let Some(key) = leased.ruled.as_ref().and_then(|ruled| ruled.key.as_ref()) {
             self.passing.which.add(leased);

@@ -11,7 +11,7 @@ use crate::store;
 pub(super) async fn settle(shared: Arc<Shared>) {
     loop {
         shared.unsettled.notified().await;
-        match store::settle(&shared.pool, shared.clock.for_database()).await {
+        match store::settle(&shared.pool, shared.clock.for_database(), false).await {
             Ok(true) => {}
             Ok(false) => shared.unsettled.notify_one(),
             Err(error) => tracing::warn!(%error, "jobs that wait for others are told later"),

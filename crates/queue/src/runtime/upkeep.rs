@@ -19,12 +19,15 @@ const MAX_ROUNDS: usize = 20;
 const JITTER: f64 = 0.4;
 /// Leases rescued in one transaction.
 const MAX_RESCUE: i64 = 20;
+/// What ended in a transaction that took very long is told so late.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
 /// A day may be locked by a long reader; there is a week to make it in.
 const DAYS_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
     let mut days_at = Instant::now();
+    let mut sweep_at = Instant::now();
     let (mut healthy, mut declared) = (true, false);
     loop {
         let mut result = Ok(());
@@ -33,6 +36,11 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
             declared = result.is_ok();
         }
         let mut wait = shared.options.poll;
+        if Instant::now() >= sweep_at {
+            sweep_at = Instant::now() + SWEEP_EVERY;
+            let now = shared.clock.for_database();
+            result = result.and(store::settle(&shared.pool, now, true).await.map(drop));
+        }
         match result.and(chores(&shared).await) {
             Ok(due) => {
                 healthy = true;

@@ -31,7 +31,7 @@ pub(crate) struct Endings {
     pub outputs: Outputs,
     pub passing: Passing,
     /// Those that have ended for good and are part of a workflow.
-    pub members: Few,
+    pub members: Vec<Uuid>,
 }
 
 /// Some of the attempts: job and token.
@@ -137,8 +137,7 @@ pub(crate) async fn finish(
         &passing.which.tokens,
         &passing.queues,
         &passing.keys,
-        &members.jobs,
-        &members.tokens,
+        members,
     )
     .fetch_all(executor)
     .await?;

@@ -83,13 +83,18 @@ pub(crate) async fn push_workflow(
 const MAX_ROUNDS: usize = 1000;
 
 /// Tells those that need nodes which have ended, and goes on with what that ended. Answers whether all have been
-/// told.
-pub(crate) async fn settle(pool: &PgPool, now: Option<DateTime<Utc>>) -> sqlx::Result<bool> {
+/// told. A sweep also finds what committed very late.
+pub(crate) async fn settle(
+    pool: &PgPool,
+    now: Option<DateTime<Utc>>,
+    sweeps: bool,
+) -> sqlx::Result<bool> {
     for _ in 0..MAX_ROUNDS {
         let ended = sqlx::query_scalar!(
             r#"-- queue.settle
-            SELECT queue.settle($1) AS "ended!""#,
-            now
+            SELECT queue.settle($1, $2) AS "ended!""#,
+            now,
+            sweeps
         )
         .fetch_one(pool)
         .await?;

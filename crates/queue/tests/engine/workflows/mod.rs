@@ -246,6 +246,22 @@ async fn whoever_dies_between_an_end_and_its_telling_is_replaced_by_the_next_who
 }
 
 #[tokio::test]
+async fn an_end_that_commits_long_after_others_is_found_by_a_sweep() {
+    let theatre = Theatre::open().await;
+    let workflow = Workflow::named("w").add("a", ok("a")).add("b", ok("b")).after(["a"]);
+    let pushed = push_workflow(&*theatre.db, workflow).await.unwrap();
+    finish(&*theatre.db, pushed.jobs["a"]).await;
+    let others = "INSERT INTO queue.unsettled (nodes)
+        SELECT ARRAY[gen_random_uuid()] FROM generate_series(1, 3000)";
+    theatre.db.execute(others).await.unwrap();
+    theatre.db.execute("SELECT queue.settle(sweeps => false, max_batches => 3000)").await.unwrap();
+    assert_eq!(state(&theatre, &pushed, "b").await, JobState::Waiting);
+    theatre.db.execute("SELECT queue.settle(max_batches => 3000)").await.unwrap();
+    assert_eq!(state(&theatre, &pushed, "b").await, JobState::Ready);
+    assert_eq!(leftovers(&theatre).await, 0);
+}
+
+#[tokio::test]
 async fn the_last_two_that_end_at_the_same_time_start_what_waits_for_both_once() {
     let theatre = Theatre::open().await;
     for settle_first in [true, false] {
