@@ -235,17 +235,18 @@ SELECT
         WHEN s.job IS NOT NULL THEN 'scheduled'
         WHEN l.job IS NOT NULL THEN 'running'
         WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
-        WHEN w.job IS NOT NULL THEN 'waiting'
+        WHEN w.job IS NOT NULL OR b.job IS NOT NULL THEN 'waiting'
         WHEN r.job IS NOT NULL THEN 'ready'
         ELSE 'pruned'
     END AS state,
-    coalesce(s.attempt, l.attempt, w.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
-    coalesce(s.max_attempts, l.max_attempts, w.max_attempts, r.max_attempts, j.max_attempts) AS max_attempts,
+    coalesce(s.attempt, l.attempt, w.attempt, b.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
+    coalesce(s.max_attempts, l.max_attempts, w.max_attempts, b.max_attempts, r.max_attempts, j.max_attempts) AS max_attempts,
     s.run_at, last.ended_at, last.error
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id
 LEFT JOIN queue.ready r ON r.queue = j.queue AND r.priority IN (j.priority, j.priority - 1000) AND r.job = j.id
 LEFT JOIN queue.waiting w ON w.queue = j.queue AND w.key = j.key AND w.job = j.id
+LEFT JOIN queue.blocked b ON b.job = j.id
 LEFT JOIN (
     SELECT u.job, u.attempt, u.max_attempts
     FROM queue.leases
@@ -280,7 +281,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wanted record;
 BEGIN
-    SELECT j.id, j.kind, j.queue, j.priority, j.key INTO wanted FROM queue.jobs j WHERE j.id = unqueue.id;
+    SELECT j.id, j.kind, j.queue, j.priority, j.key, j.workflow INTO wanted FROM queue.jobs j WHERE j.id = unqueue.id;
     IF wanted.key IS NOT NULL THEN
         -- Before anything else: a claim that has the gate for itself may wait for our row.
         PERFORM queue.share_gate(wanted.queue);
@@ -301,8 +302,18 @@ BEGIN
         DELETE FROM queue.waiting w USING job j WHERE w.queue = j.queue AND w.key = j.key AND w.job = j.id
         RETURNING w.job, w.attempt, false AS had_place
     ),
+    blocked AS (
+        DELETE FROM queue.blocked b USING job j WHERE b.job = j.id RETURNING b.job, b.attempt, false AS had_place
+    ),
     taken AS (
-        SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM waiting
+        SELECT * FROM ready UNION ALL SELECT * FROM scheduled UNION ALL SELECT * FROM waiting UNION ALL SELECT * FROM blocked
+    ),
+    unsettled AS (
+        INSERT INTO queue.unsettled AS u (nodes) SELECT ARRAY[job] FROM taken WHERE wanted.workflow IS NOT NULL
+        RETURNING u.id
+    ),
+    told AS (
+        SELECT pg_notify('queue_settle', '') FROM unsettled
     ),
     passed AS (
         SELECT queue.pass_on(ARRAY[j.queue], ARRAY[j.key]) FROM taken t JOIN job j ON j.id = t.job WHERE t.had_place
@@ -320,7 +331,7 @@ BEGIN
     )
     INSERT INTO queue.dead_letters (job, ended_at, kind, queue, outcome, cause, fingerprint)
     SELECT job, now(), j.kind, j.queue, 'cancelled', 'decided', '' FROM taken t JOIN job j ON j.id = t.job
-    WHERE (SELECT count(*) FROM passed) >= 0
+    WHERE (SELECT count(*) FROM passed) >= 0 AND (SELECT count(*) FROM told) >= 0
     ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END $$;

@@ -5,7 +5,8 @@
 -- $2 to $7 have an entry for each attempt. What only few of them need comes apart, and costs the
 -- others nothing: $10 to $16 run again, $17 and $18 hold a key, $19 and $20 were asked to stop,
 -- $21 to $26 go to the dead letters, $27 to $29 have something to say. $30 and $31 are keys and tenants of
--- those that run again, $32 to $35 give up their places among the jobs with their keys.
+-- those that run again, $32 to $35 give up their places among the jobs with their keys. Others may wait
+-- for $36 to end; whoever tells them looks whether they did.
 WITH alive AS MATERIALIZED (
     SELECT token, worker, queue FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
 ),
@@ -102,7 +103,9 @@ told AS (
 )
 SELECT
     a.token AS "token!", count(r.token) AS "recorded!", (SELECT count(*) FROM told) AS "queues!",
-    (SELECT count(*) FROM passed) AS "passed!"
+    (SELECT count(*) FROM passed) AS "passed!",
+    -- A call, because a table that few statements write to would be opened by all of them.
+    (SELECT queue.unsettle($36)::text WHERE cardinality($36::uuid[]) > 0) AS unsettled
 FROM alive a
 LEFT JOIN recorded r USING (token)
 GROUP BY a.token

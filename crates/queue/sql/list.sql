@@ -5,6 +5,8 @@ WITH ready AS MATERIALIZED (
 ),
 waiting AS MATERIALIZED (
     SELECT job, attempt FROM queue.waiting WHERE $2::text IS NULL OR queue = $2
+    UNION ALL
+    SELECT job, attempt FROM queue.blocked WHERE $2::text IS NULL OR queue = $2
 ),
 running AS MATERIALIZED (
     SELECT u.job, u.attempt

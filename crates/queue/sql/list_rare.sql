@@ -5,6 +5,8 @@ WITH candidates AS (
     UNION
     SELECT job FROM queue.waiting WHERE $1 = 'waiting'
     UNION
+    SELECT job FROM queue.blocked WHERE $1 = 'waiting'
+    UNION
     SELECT job FROM queue.ready WHERE $1 = 'ready'
     UNION
     SELECT u.job FROM queue.leases l CROSS JOIN LATERAL unnest(l.jobs) AS u(job) WHERE $1 = 'running'
@@ -14,19 +16,20 @@ WITH candidates AS (
 standing AS (
     SELECT
         j.id, j.kind, j.queue, j.created_at,
-        coalesce(s.attempt, l.attempt, w.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
+        coalesce(s.attempt, l.attempt, w.attempt, b.attempt, r.attempt, last.attempt, 1::smallint) AS attempt,
         last.error,
         CASE
             WHEN s.job IS NOT NULL THEN 'scheduled'
             WHEN l.job IS NOT NULL THEN 'running'
             WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
-            WHEN w.job IS NOT NULL THEN 'waiting'
+            WHEN w.job IS NOT NULL OR b.job IS NOT NULL THEN 'waiting'
             ELSE 'ready'
         END AS state
     FROM candidates c
     JOIN queue.jobs j ON j.id = c.job
     LEFT JOIN queue.scheduled s ON s.job = j.id
     LEFT JOIN queue.waiting w ON w.job = j.id AND $1 = 'waiting'
+    LEFT JOIN queue.blocked b ON b.job = j.id AND $1 = 'waiting'
     LEFT JOIN queue.ready r ON r.job = j.id AND $1 = 'ready'
     LEFT JOIN LATERAL (
         SELECT u.job, u.attempt

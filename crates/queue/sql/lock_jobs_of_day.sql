@@ -8,6 +8,7 @@ WHERE j.id >= queue.first_id_at($1) AND j.id < queue.first_id_at($2)
     AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = j.id)
     AND NOT EXISTS (SELECT FROM queue.ready WHERE job = j.id)
     AND NOT EXISTS (SELECT FROM queue.waiting WHERE job = j.id)
+    AND NOT EXISTS (SELECT FROM queue.blocked WHERE job = j.id)
     AND NOT EXISTS (SELECT FROM queue.leases l CROSS JOIN unnest(l.jobs) AS u(job) WHERE u.job = j.id)
 LIMIT $3
 FOR UPDATE OF j SKIP LOCKED

@@ -4,7 +4,9 @@ WITH ready AS (
     SELECT queue, count(*) AS ready, extract(epoch FROM now() - min(since))::float8 AS oldest FROM queue.ready GROUP BY queue
 ),
 waiting AS (
-    SELECT queue, count(*) AS waiting FROM queue.waiting GROUP BY queue
+    SELECT queue, count(*) AS waiting
+    FROM (SELECT queue FROM queue.waiting UNION ALL SELECT queue FROM queue.blocked) w
+    GROUP BY queue
 ),
 scheduled AS (
     SELECT queue, count(*) AS scheduled FROM queue.scheduled GROUP BY queue

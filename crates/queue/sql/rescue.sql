@@ -11,7 +11,7 @@ WITH gone AS (
 ),
 lost AS (
     SELECT
-        g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority, j.key,
+        g.token, g.leased_at, g.worker, u.job, u.attempt, u.max_attempts, j.kind, j.queue, j.priority, j.key, j.workflow,
         queue.lane_of(j) AS tenant,
         coalesce(k.max_losses, $3) AS max_losses, before.killed,
         cardinality(g.jobs) = 1 AS alone
@@ -70,6 +70,10 @@ freed AS (
     DELETE FROM queue.unique_keys k
     USING judged l
     WHERE k.job = l.job AND k.until IS NULL AND l.cause IS NOT NULL
+),
+unsettled AS (
+    INSERT INTO queue.unsettled (nodes)
+    SELECT array_agg(job) FROM judged WHERE cause IS NOT NULL AND workflow IS NOT NULL HAVING count(*) > 0
 ),
 passed AS (
     SELECT queue.pass_on(array_agg(queue), array_agg(key)) FROM judged

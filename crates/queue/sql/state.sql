@@ -5,13 +5,13 @@ SELECT
     j.id AS "id!", j.kind AS "kind!", j.queue AS "queue!", j.args AS "args!", j.priority AS "priority!",
     j.created_at AS "created_at!", j.owner, j.trace,
     s.run_at AS "run_at?",
-    coalesce(s.max_attempts, w.max_attempts, r.max_attempts, j.max_attempts) AS "max_attempts!",
-    coalesce(s.attempt, l.attempt, w.attempt, r.attempt, last.attempt, 1::smallint) AS "attempt!",
+    coalesce(s.max_attempts, w.max_attempts, b.max_attempts, r.max_attempts, j.max_attempts) AS "max_attempts!",
+    coalesce(s.attempt, l.attempt, w.attempt, b.attempt, r.attempt, last.attempt, 1::smallint) AS "attempt!",
     CASE
         WHEN s.job IS NOT NULL THEN 'scheduled'
         WHEN l.attempt IS NOT NULL THEN 'running'
         WHEN last.outcome IN ('done', 'discarded', 'dead', 'cancelled') THEN last.outcome
-        WHEN w.job IS NOT NULL THEN 'waiting'
+        WHEN w.job IS NOT NULL OR b.job IS NOT NULL THEN 'waiting'
         WHEN r.attempt IS NOT NULL THEN 'ready'
         ELSE 'pruned'
     END AS "state!",
@@ -24,6 +24,7 @@ SELECT
 FROM queue.jobs j
 LEFT JOIN queue.scheduled s ON s.job = j.id
 LEFT JOIN queue.waiting w ON w.queue = j.queue AND w.key = j.key AND w.job = j.id
+LEFT JOIN queue.blocked b ON b.job = j.id
 LEFT JOIN LATERAL (
     SELECT runs.attempt, runs.outcome FROM queue.runs WHERE runs.job = j.id ORDER BY runs.token DESC LIMIT 1
 ) last ON true
@@ -40,7 +41,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT ready.attempt, ready.max_attempts FROM queue.ready
     WHERE ready.queue = j.queue AND ready.priority IN (j.priority, j.priority - 1000) AND ready.job = j.id
-        AND s.job IS NULL AND w.job IS NULL AND l.attempt IS NULL
+        AND s.job IS NULL AND w.job IS NULL AND b.job IS NULL AND l.attempt IS NULL
         AND (last.outcome IS NULL OR last.outcome NOT IN ('done', 'discarded', 'dead', 'cancelled'))
     LIMIT 1
 ) r ON true

@@ -25,6 +25,13 @@ pub enum Error {
     /// A step's name or result is not what can be stored, or what was stored is not its type any more.
     #[error("step {name:?}: {reason}")]
     BadStep { name: String, reason: String },
+    /// It has a circle, an unknown name, or something else that cannot be meant.
+    #[error("workflow {name:?}: {reason}")]
+    BadWorkflow { name: String, reason: String },
+    #[error("there is no workflow {0}")]
+    NoWorkflow(uuid::Uuid),
+    #[error("workflow {workflow} has no signal {name:?}")]
+    NoSignal { workflow: uuid::Uuid, name: String },
     #[error("cost {name:?}: {reason}")]
     BadCost { name: String, reason: String },
     #[error("cron expression {expression:?}: {reason}")]

@@ -138,6 +138,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
         let now = self.clock.for_database();
         store::rescue(&self.pool, now, Self::DRAIN_BATCH as i64, 0.0).await?;
         store::promote(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
+        store::ring(&self.pool, now, Self::DRAIN_BATCH as i64).await?;
+        store::settle(&self.pool, now, true).await?;
         let mut wanted = Wanted::default();
         for pool in &shared.options.pools {
             wanted.add(&pool.queue, pool.concurrency, &Marks::default().stretches(true));
@@ -185,6 +187,7 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             options,
             leases: Leases::default(),
             wake: Notify::new(),
+            unsettled: Notify::new(),
             freed: Arc::default(),
             hears: AtomicBool::new(false),
             heartbeat: Heartbeat::new(),
@@ -240,8 +243,8 @@ impl Handlers {
     }
 }
 
-/// One each for the fetcher, the keeper, upkeep and the listener, and three for outcomes.
-const ENGINE_CONNECTIONS: u32 = 7;
+/// One each for the fetcher, the keeper, upkeep, the settler and the listener, and three for outcomes.
+const ENGINE_CONNECTIONS: u32 = 8;
 /// A connection that was idle for so long may have gone.
 const IDLE: Duration = Duration::from_secs(1);
 /// For all runs of a process; none is opened before one of them has something to say.

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod queues;
+mod workflows;
 
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub async fn drop_older(
     dropped.rows += delete_ticks(pool, horizons.general).await?;
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
+    // Before what they leave behind: payloads of signals stay as long as their workflow.
+    dropped.rows += workflows::delete(pool, shortest).await?;
     dropped.rows += delete_orphans(pool, shortest).await?;
     Ok(dropped)
 }
@@ -192,6 +195,7 @@ async fn is_referred_to(executor: impl PgExecutor<'_>, day: &Day) -> sqlx::Resul
             OR EXISTS (SELECT FROM queue.scheduled, day WHERE job >= first AND job < past)
             OR EXISTS (SELECT FROM queue.ready, day WHERE job >= first AND job < past)
             OR EXISTS (SELECT FROM queue.waiting, day WHERE job >= first AND job < past)
+            OR EXISTS (SELECT FROM queue.blocked, day WHERE job >= first AND job < past)
             OR EXISTS (
                 SELECT FROM day, queue.leases, unnest(jobs) AS u(job) WHERE job >= first AND job < past
             ) AS "is_referred_to!""#,
@@ -255,7 +259,8 @@ async fn delete_cancellations(pool: &PgPool) -> sqlx::Result<u64> {
         WHERE NOT EXISTS (SELECT FROM queue.leases WHERE c.job = ANY (jobs))
             AND NOT EXISTS (SELECT FROM queue.scheduled WHERE job = c.job)
             AND NOT EXISTS (SELECT FROM queue.ready WHERE job = c.job)
-            AND NOT EXISTS (SELECT FROM queue.waiting WHERE job = c.job)"
+            AND NOT EXISTS (SELECT FROM queue.waiting WHERE job = c.job)
+            AND NOT EXISTS (SELECT FROM queue.blocked WHERE job = c.job)"
     )
     .execute(pool)
     .await?;
@@ -293,6 +298,7 @@ async fn delete_orphans(pool: &PgPool, horizon: DateTime<Utc>) -> sqlx::Result<u
                 FROM queue.{table} o
                 WHERE o.job < queue.first_id_at($1)
                     AND NOT EXISTS (SELECT FROM queue.jobs j WHERE j.id = o.job)
+                    AND NOT EXISTS (SELECT FROM queue.nodes n WHERE n.job = o.job AND n.sort <> 'job')
                 LIMIT $2
             ))"
         );

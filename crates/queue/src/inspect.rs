@@ -1,6 +1,7 @@
 //! Read-only views for API and CLI.
 
 mod notes;
+mod workflow;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
+pub use workflow::{MAX_NEEDS, MAX_NODES, Need, NodeSort, NodeView, WorkflowView, workflow};
 
 use crate::{Error, Trace};
 
@@ -23,7 +25,7 @@ use crate::{Error, Trace};
 pub enum JobState {
     Scheduled,
     Ready,
-    /// Its turn has come, and others hold its key.
+    /// It needs others to end first; or its turn has come, and others hold its key.
     Waiting,
     Running,
     Done,

@@ -20,6 +20,7 @@ mod store;
 pub mod testing;
 mod text;
 mod trace;
+mod workflow;
 
 pub use clock::Clock;
 pub use cron::Cron;
@@ -34,6 +35,10 @@ pub use push::{
 };
 pub use pusher::Pusher;
 pub use redrive::{Dead, DeadGroup, MAX_DEAD_GROUPS, RATES, Redrive, Redriven, dead, redrive};
-pub use run::{Cost, Level, Run};
+pub use run::{Cost, FanOut, FannedOut, Level, Run};
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;
+pub use workflow::{
+    After, Batch, PushedWorkflow, Signalled, Workflow, cancel_workflow, push_workflow,
+    retry_workflow, signal,
+};

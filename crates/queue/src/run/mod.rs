@@ -1,6 +1,7 @@
 //! One attempt of a job, as its handler sees it.
 
 mod cost;
+mod fan_out;
 mod notes;
 mod step;
 mod store;
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use cost::Cost;
+pub use fan_out::{FanOut, FannedOut};
 pub use notes::Level;
 use notes::Notes;
 use serde::Serialize;

@@ -159,6 +159,9 @@ async fn try_record(shared: &Shared, batch: &[Ended]) -> sqlx::Result<()> {
                 if runs().any(|run| run.leased().ruled.is_some()) {
                     shared.wake.notify_one();
                 }
+                if runs().any(|run| run.leased().workflow.is_some()) {
+                    shared.unsettled.notify_one();
+                }
                 if !endings.repeated {
                     count_stale(batch, &accepted);
                 }

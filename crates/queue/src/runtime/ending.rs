@@ -186,6 +186,9 @@ impl Endings {
         if leased.keyed {
             self.keyed.add(leased);
         }
+        if leased.workflow.is_some() {
+            self.members.push(leased.id);
+        }
         if let Some(key) = leased.ruled.as_ref().and_then(|ruled| ruled.key.as_ref()) {
             self.passing.which.add(leased);
             self.passing.queues.push(leased.queue.clone());

@@ -15,6 +15,8 @@ use crate::operate::CANCEL_CHANNEL;
 
 /// Named in the statements that push.
 const READY_CHANNEL: &str = "queue_ready";
+/// Named in the statements that end members of workflows.
+const SETTLE_CHANNEL: &str = "queue_settle";
 const ECHO_CHANNEL: &str = "queue_echo";
 const RECONNECT: Duration = Duration::from_secs(1);
 /// How long an echo may take.
@@ -47,7 +49,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
 /// Listens until the connection breaks; returns when nothing can be heard.
 async fn hear(shared: &Shared) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(&shared.pool).await?;
-    listener.listen_all([READY_CHANNEL, CANCEL_CHANNEL, ECHO_CHANNEL]).await?;
+    listener.listen_all([READY_CHANNEL, CANCEL_CHANNEL, SETTLE_CHANNEL, ECHO_CHANNEL]).await?;
     sqlx::query!("-- queue.echo\nSELECT pg_notify('queue_echo', $1)", shared.name)
         .execute(&shared.pool)
         .await?;
@@ -80,6 +82,7 @@ fn heed(shared: &Shared, notification: &PgNotification) {
                 shared.leases.cancel(job);
             }
         }
+        SETTLE_CHANNEL => shared.unsettled.notify_one(),
         READY_CHANNEL
             if shared.options.pools.iter().any(|pool| pool.queue == notification.payload()) =>
         {

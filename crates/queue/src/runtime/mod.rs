@@ -3,7 +3,8 @@
 //! These tasks share one book of leases: the *fetcher* claims and puts jobs into the *lines* of their
 //! queues, the *shell* (an apalis worker) keeps the places going that run what stands there, singly or in
 //! *chunks*, the *completer* records how runs ended, the *keeper* renews leases, and *upkeep* promotes and
-//! rescues. A *listener* wakes the fetcher, and a *watch* reports handlers that are *stuck*.
+//! rescues. A *listener* wakes the fetcher, a *settler* starts jobs that waited for others, and a *watch*
+//! reports handlers that are *stuck*.
 
 mod chunk;
 mod completer;
@@ -18,6 +19,7 @@ mod listener;
 mod marks;
 mod route;
 mod runner;
+mod settler;
 mod shell;
 mod stuck;
 mod upkeep;
@@ -124,6 +126,8 @@ pub(crate) struct Shared {
     pub leases: Leases,
     /// Something may have become ready.
     pub wake: Notify,
+    /// Members of a workflow may have ended.
+    pub unsettled: Notify,
     /// A line has room.
     pub freed: Arc<Notify>,
     /// Notifications arrive.
@@ -221,6 +225,7 @@ async fn work(
     let mut keeper = spawn(keeper::keep(shared.clone()));
     let mut listener = spawn(listener::listen(shared.clone()));
     let mut upkeep = spawn(upkeep::keep_up(shared.clone(), kinds));
+    let mut settler = spawn(settler::settle(shared.clone()));
 
     tokio::select! {
         // Told to stop, parts end one after the other, and that is no fault.
@@ -232,6 +237,7 @@ async fn work(
         end = &mut keeper => return Err(ended("keeper", end)),
         end = &mut listener => return Err(ended("listener", end)),
         end = &mut upkeep => return Err(ended("upkeep", end)),
+        end = &mut settler => return Err(ended("settler", end)),
     }
 
     drop(listener);
@@ -262,7 +268,7 @@ async fn work(
         tracing::error!("outcomes could not be recorded; their jobs run again when the lease ends");
         recording.give_up.cancel();
     }
-    drop(keeper);
+    drop((keeper, settler));
     sign_off(&shared).await;
     // Connections that a stuck server holds are not waited for.
     let close = async { tokio::join!(shared.pool.close(), shared.notes_pool.close()) };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Shared, is_lock_timeout};
+use crate::store::Look;
 use crate::{Error, Kinds, history, store};
 
 /// Jobs moved from scheduled to ready in one statement.
@@ -18,6 +19,8 @@ const MAX_ROUNDS: usize = 20;
 const JITTER: f64 = 0.4;
 /// Leases rescued in one transaction.
 const MAX_RESCUE: i64 = 20;
+/// What ended in a transaction that took very long is told so late.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
 /// A day may be locked by a long reader; there is a week to make it in.
 const DAYS_RETRY: Duration = Duration::from_secs(60);
@@ -27,7 +30,9 @@ const MEND_EVERY: Duration = Duration::from_secs(60);
 const SIGN_EVERY: Duration = Duration::from_secs(300);
 
 pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
-    let (mut days_at, mut mend_at) = (Instant::now(), Instant::now() + MEND_EVERY);
+    let mut days_at = Instant::now();
+    let mut sweep_at = Instant::now();
+    let mut mend_at = Instant::now() + MEND_EVERY;
     let mut sign_at = Instant::now() + SIGN_EVERY;
     let (mut healthy, mut declared) = (true, false);
     loop {
@@ -37,6 +42,11 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
             declared = result.is_ok();
         }
         let mut wait = shared.options.poll;
+        if Instant::now() >= sweep_at {
+            sweep_at = Instant::now() + SWEEP_EVERY;
+            let now = shared.clock.for_database();
+            result = result.and(store::settle(&shared.pool, now, true).await.map(drop));
+        }
         match result.and(chores(&shared).await) {
             Ok(due) => {
                 healthy = true;
@@ -79,13 +89,23 @@ async fn chores(shared: &Shared) -> sqlx::Result<Option<Duration>> {
     let now = shared.clock.for_database();
     let look = store::look(&shared.pool, now).await?;
     let rescued = if look.expired { rescue(shared).await } else { Ok(()) };
-    let mut due = look.due_in_seconds;
+    let mut due = next(&look);
     if due.is_some_and(|seconds| seconds <= 0.0) {
         promote(shared).await?;
-        due = store::look(&shared.pool, now).await?.due_in_seconds;
+        ring(shared).await?;
+        due = next(&store::look(&shared.pool, now).await?);
+    }
+    if look.unsettled {
+        shared.unsettled.notify_one();
     }
     // What cannot be rescued is no reason to promote nothing.
     rescued.map(|()| due.map(until))
+}
+
+/// Until something is due.
+fn next(look: &Look) -> Option<f64> {
+    let dues = [look.due_in_seconds, look.rings_in_seconds];
+    dues.into_iter().flatten().reduce(f64::min)
 }
 
 /// Not shorter than a moment: what cannot be moved must not be tried without a pause.
@@ -123,6 +143,21 @@ async fn promote(shared: &Shared) -> sqlx::Result<()> {
     let now = shared.clock.for_database();
     for _ in 0..MAX_ROUNDS {
         if store::promote(&shared.pool, now, MAX_PROMOTE).await? < MAX_PROMOTE {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Ends timers whose time has come.
+async fn ring(shared: &Shared) -> sqlx::Result<()> {
+    let now = shared.clock.for_database();
+    for _ in 0..MAX_ROUNDS {
+        let rung = store::ring(&shared.pool, now, MAX_PROMOTE).await?;
+        if rung > 0 {
+            shared.unsettled.notify_one();
+        }
+        if rung < MAX_PROMOTE {
             break;
         }
     }

@@ -143,6 +143,10 @@ pub(crate) struct Look {
     pub expired: bool,
     /// Until the next scheduled job is due.
     pub due_in_seconds: Option<f64>,
+    /// Until the next timer of a workflow is due.
+    pub rings_in_seconds: Option<f64>,
+    /// Somebody waits for what has ended, and has not heard of it.
+    pub unsettled: bool,
 }
 
 pub(crate) async fn look(pool: &PgPool, now: Option<DateTime<Utc>>) -> sqlx::Result<Look> {

@@ -30,6 +30,8 @@ pub(crate) struct Endings {
     pub buried: Buried,
     pub outputs: Outputs,
     pub passing: Passing,
+    /// Those that have ended for good and are part of a workflow.
+    pub members: Vec<Uuid>,
 }
 
 /// Some of the attempts: job and token.
@@ -97,7 +99,7 @@ pub(crate) async fn finish(
     now: Option<DateTime<Utc>>,
     endings: &Endings,
 ) -> sqlx::Result<Vec<Accepted>> {
-    let Endings { again, keyed, stopped, buried, outputs, passing, .. } = endings;
+    let Endings { again, keyed, stopped, buried, outputs, passing, members, .. } = endings;
     let rows = sqlx::query_file!(
         "sql/finish.sql",
         now,
@@ -135,6 +137,7 @@ pub(crate) async fn finish(
         &passing.which.tokens,
         &passing.queues,
         &passing.keys,
+        members,
     )
     .fetch_all(executor)
     .await?;

@@ -6,9 +6,11 @@ mod copy;
 mod finish;
 mod push;
 mod take;
+mod workflow;
 
 pub(crate) use care::*;
 pub(crate) use claim::*;
 pub(crate) use finish::*;
 pub(crate) use push::*;
 pub(crate) use take::*;
+pub(crate) use workflow::*;

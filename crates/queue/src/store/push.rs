@@ -16,19 +16,19 @@ use crate::{Error, Trace};
 #[derive(Default)]
 pub(crate) struct PushRows {
     pub ids: Vec<Uuid>,
-    kinds: Vec<String>,
-    queues: Vec<String>,
-    args: Vec<Json<Box<RawValue>>>,
-    priorities: Vec<i16>,
-    max_attempts: Vec<i16>,
-    run_ats: Vec<Option<DateTime<Utc>>>,
-    delays: Vec<Option<f64>>,
-    owners: Vec<Option<Uuid>>,
-    traces: Vec<Option<String>>,
+    pub(super) kinds: Vec<String>,
+    pub(super) queues: Vec<String>,
+    pub(super) args: Vec<Json<Box<RawValue>>>,
+    pub(super) priorities: Vec<i16>,
+    pub(super) max_attempts: Vec<i16>,
+    pub(super) run_ats: Vec<Option<DateTime<Utc>>>,
+    pub(super) delays: Vec<Option<f64>>,
+    pub(super) owners: Vec<Option<Uuid>>,
+    pub(super) traces: Vec<Option<String>>,
     uniques: Vec<Option<Unique>>,
-    keys: Vec<Option<String>>,
-    tenants: Vec<Option<String>>,
-    weights: Vec<Option<i16>>,
+    pub(super) keys: Vec<Option<String>>,
+    pub(super) tenants: Vec<Option<String>>,
+    pub(super) weights: Vec<Option<i16>>,
 }
 
 impl PushRows {

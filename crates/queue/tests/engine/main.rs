@@ -20,3 +20,4 @@ mod states;
 mod stuck;
 mod support;
 mod unique;
+mod workflows;

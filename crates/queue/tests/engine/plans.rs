@@ -100,7 +100,7 @@ async fn hot_statements_walk_no_table_that_grows() {
         ("finish", &["queues"]),
         ("renew", &[]),
         ("promote", &[]),
-        ("look", &["leases", "scheduled"]),
+        ("look", &["leases", "scheduled", "nodes"]),
         ("expired", &["leases"]),
         ("rescue", &["kinds", "leases", "cancellations"]),
     ] {
