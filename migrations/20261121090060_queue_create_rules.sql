@@ -166,6 +166,32 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.places_taken IS 'How many jobs of each key hold a place: those that run or wait for their next attempt, and those that are about to be claimed. Each key is given once.';
 
+CREATE FUNCTION queue.mark_queues(queues text[], keys text[], weights smallint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    wanted record;
+BEGIN
+    -- In one order everywhere, so that nobody waits in a circle.
+    FOR wanted IN
+        SELECT n.queue, n.keyed, n.weighted
+        FROM (
+            SELECT queue, count(key) > 0 AS keyed, count(*) FILTER (WHERE weight > 1) > 0 AS weighted
+            FROM unnest(queues, keys, weights) AS p(queue, key, weight) GROUP BY queue
+        ) n
+        LEFT JOIN queue.queues q ON q.name = n.queue
+        WHERE n.keyed AND q.keyed IS NOT TRUE OR n.weighted AND q.weighted IS NOT TRUE
+        ORDER BY n.queue
+    LOOP
+        INSERT INTO queue.queues AS q (name, keyed, weighted, ruled_since)
+        VALUES (wanted.queue, wanted.keyed, wanted.weighted, now())
+        ON CONFLICT (name) DO UPDATE
+        SET keyed = q.keyed OR excluded.keyed, weighted = q.weighted OR excluded.weighted,
+            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE now() END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION queue.mark_queues IS 'Has claims heed keys and weights, from the first job of a queue on that has one.';
+
 -- Rates ------------------------------------------------------------------------------------------
 
 CREATE FUNCTION queue.default_burst(per_second float8, burst integer) RETURNS float8
@@ -724,7 +750,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, as many as there is room for in the process, of which so many would start at once. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
 
-REVOKE ALL ON FUNCTION queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
+REVOKE ALL ON FUNCTION queue.mark_queues, queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
     queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.running_in, queue.let_in, queue.pace, queue.take
     FROM PUBLIC;
 ALTER TABLE queue.limits ENABLE ROW LEVEL SECURITY;

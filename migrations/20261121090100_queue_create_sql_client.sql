@@ -76,23 +76,7 @@ BEGIN
         held_untils[wanted.position] := held.until;
     END LOOP;
 
-    -- The first of a queue that has a key, or weighs more than others: claims heed it from now on.
-    FOR wanted IN
-        SELECT n.queue, n.keyed, n.weighted
-        FROM (
-            SELECT queue, count(key) > 0 AS keyed, count(*) FILTER (WHERE weight > 1) > 0 AS weighted
-            FROM unnest(queues, keys, weights) AS p(queue, key, weight) GROUP BY queue
-        ) n
-        LEFT JOIN queue.queues q ON q.name = n.queue
-        WHERE n.keyed AND q.keyed IS NOT TRUE OR n.weighted AND q.weighted IS NOT TRUE
-        ORDER BY n.queue
-    LOOP
-        INSERT INTO queue.queues AS q (name, keyed, weighted, ruled_since)
-        VALUES (wanted.queue, wanted.keyed, wanted.weighted, now())
-        ON CONFLICT (name) DO UPDATE
-        SET keyed = q.keyed OR excluded.keyed, weighted = q.weighted OR excluded.weighted,
-            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE now() END;
-    END LOOP;
+    PERFORM queue.mark_queues(queues, keys, weights);
 
     WITH given AS MATERIALIZED (
         SELECT *

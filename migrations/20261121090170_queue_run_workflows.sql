@@ -11,8 +11,7 @@ CREATE FUNCTION queue.store_workflow(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    wanted record;
-    roots  record;
+    roots record;
 BEGIN
     IF a_name IS NOT NULL THEN
         INSERT INTO queue.workflows (id, name) VALUES (a_workflow, a_name);
@@ -22,15 +21,7 @@ BEGIN
             RAISE EXCEPTION 'workflow % is cancelled', a_workflow USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
     END IF;
-    -- As queue.store does.
-    FOR wanted IN
-        SELECT DISTINCT queue FROM unnest(queues, keys) AS k(queue, key)
-        WHERE key IS NOT NULL AND NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = k.queue AND q.keyed)
-        ORDER BY queue
-    LOOP
-        INSERT INTO queue.queues AS q (name, keyed, ruled_since) VALUES (wanted.queue, true, now())
-        ON CONFLICT (name) DO UPDATE SET keyed = true, ruled_since = coalesce(q.ruled_since, now()) WHERE NOT q.keyed;
-    END LOOP;
+    PERFORM queue.mark_queues(queues, keys, weights);
 
     INSERT INTO queue.jobs (id, kind, queue, args, priority, max_attempts, owner, trace, key, tenant, weight, workflow)
     SELECT p.*, a_workflow
