@@ -342,10 +342,10 @@ BEGIN
         PERFORM queue.start_nodes(at, started.jobs, started.attempts, started.max_attempts, started.run_ats, started.delays);
     END IF;
 
-    -- Failures that were waited for have been heard.
+    -- Failures that were waited for have been heard; of what an operator cancelled, only its own end tells.
     DELETE FROM queue.dependencies d
     WHERE d.ctid = ANY (ARRAY(
-        SELECT x.ctid FROM unnest(t_jobs || cancelled) AS u(job)
+        SELECT x.ctid FROM unnest(t_jobs || cancelled || nodes) AS u(job)
         JOIN queue.dependencies x ON x.job = u.job AND x.after = 'failed'
         WHERE NOT EXISTS (SELECT FROM queue.blocked b WHERE b.job = u.job)
         FOR UPDATE OF x SKIP LOCKED

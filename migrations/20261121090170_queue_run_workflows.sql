@@ -322,6 +322,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     first record;
 BEGIN
+    -- Left from when they were cancelled. Edges are never updated: whoever settles would find a version that it
+    -- cannot see, and leave it.
+    DELETE FROM queue.dependencies d USING unnest(some_jobs) AS u(job) WHERE d.job = u.job;
     -- A need that was met is not opened again. Any other is, and settled once more: it may have ended, or
     -- be about to, while nobody can see that it is needed.
     WITH opened AS (
@@ -331,7 +334,6 @@ BEGIN
         JOIN queue.graph_of(a_workflow) g ON g.job = u.job
         JOIN queue.outcomes(ARRAY(SELECT n.job FROM queue.nodes n WHERE n.workflow = a_workflow)) o ON o.node = g.needs
         WHERE o.outcome = 'open' OR g.after = 'done' AND o.outcome <> 'done' OR g.after = 'failed' AND o.outcome = 'failed'
-        ON CONFLICT (needs, job) DO UPDATE SET after = excluded.after
         RETURNING needs, job, after
     ),
     marked AS (

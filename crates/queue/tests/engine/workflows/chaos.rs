@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use queue::inspect::{JobState, NodeView, WorkflowView};
-use queue::{After, Pool, Push, WorkOptions, Workflow, push_workflow};
+use queue::{
+    After, Pool, Push, WorkOptions, Workflow, Working, cancel, cancel_workflow, push_workflow,
+    retry_workflow,
+};
 
 use super::{leftovers, view};
 use crate::support::{Script, Theatre, named};
@@ -84,14 +87,54 @@ async fn random_graphs_end_as_their_edges_say_whoever_runs_them() {
     for _ in 0..GRAPHS {
         pushed.push(push_workflow(&*theatre.db, graph()).await.unwrap().id);
     }
-    let start = || {
+    let workers = workers(&theatre);
+    settled(&theatre, workers).await;
+    for id in pushed {
+        check(&view(&theatre, id).await);
+    }
+}
+
+#[tokio::test]
+async fn operators_who_cancel_and_retry_meanwhile_leave_nobody_waiting() {
+    const DEEDS: usize = 150;
+    let theatre = Theatre::live().await;
+    let workers = workers(&theatre);
+    let mut pushed = Vec::new();
+    for _ in 0..GRAPHS {
+        pushed.push(push_workflow(&*theatre.db, graph()).await.unwrap());
+    }
+    let operator = async || {
+        for _ in 0..DEEDS {
+            let workflow = &pushed[rand::random_range(0..GRAPHS)];
+            let job = workflow.jobs[&rand::random_range(0..NODES).to_string()];
+            match rand::random_range(0..4) {
+                0 => drop(cancel_workflow(&theatre.db, workflow.id, "chaos").await.unwrap()),
+                1 => drop(cancel(&theatre.db, job, "chaos").await.unwrap()),
+                _ => drop(retry_workflow(&theatre.db, workflow.id, "chaos").await.unwrap()),
+            }
+        }
+    };
+    tokio::join!(operator(), operator(), operator());
+    settled(&theatre, workers).await;
+    for workflow in pushed {
+        let view = view(&theatre, workflow.id).await;
+        assert!(view.nodes.iter().all(|node| end(node).is_some()), "{view:?}");
+    }
+}
+
+fn workers(theatre: &Theatre) -> Vec<Working> {
+    let start = |_| {
         let pools = vec![Pool { queue: "theatre".into(), concurrency: 4 }];
         Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage).start(WorkOptions::new(pools))
     };
-    let workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
+    (0..WORKERS).map(start).collect()
+}
+
+/// Waits until nobody waits.
+async fn settled(theatre: &Theatre, workers: Vec<Working>) {
     let limit = Instant::now() + Duration::from_secs(60);
-    while leftovers(&theatre).await > 0 {
-        assert!(Instant::now() < limit, "{} rows still wait", leftovers(&theatre).await);
+    while leftovers(theatre).await > 0 {
+        assert!(Instant::now() < limit, "{} rows still wait", leftovers(theatre).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for worker in workers {
@@ -99,7 +142,4 @@ async fn random_graphs_end_as_their_edges_say_whoever_runs_them() {
     }
     // What needed nobody, and nobody needed, may have ended last.
     theatre.fleet.drain().await.unwrap();
-    for id in pushed {
-        check(&view(&theatre, id).await);
-    }
 }

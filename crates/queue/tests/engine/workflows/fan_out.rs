@@ -29,6 +29,8 @@ enum What {
     MapInALostLease,
     MapInACancelledWorkflow,
     Try(Vec<i64>),
+    MapOverAFlaw,
+    FailFirst,
 }
 
 impl Job for Task {
@@ -90,6 +92,12 @@ async fn run(job: Task, cx: Cx, run: Run) -> anyhow::Result<Outcome> {
             cancel_workflow(&cx.pool, workflow, "test").await?;
             assert!(run.fan_out(map(&[1, 2])).await.is_err());
         }
+        What::MapOverAFlaw => {
+            let children = [task(What::Say(40)), task(What::FailFirst)];
+            run.fan_out(FanOut::then(children, task(What::Sum))).await?;
+        }
+        What::FailFirst if run.attempt() == 1 => return Ok(Outcome::Discard("flawed".into())),
+        What::FailFirst => run.output(&2)?,
         What::Try(numbers) => {
             let children =
                 numbers.iter().map(|n| task(if *n < 0 { What::Fail } else { What::Say(*n) }));
@@ -187,6 +195,20 @@ async fn a_child_that_fails_cancels_what_comes_last_unless_it_comes_in_any_case(
     assert_eq!((next.state, next.output), (JobState::Done, Some(json!(4))));
     let seen = factory.cx.seen.lock().unwrap().clone();
     assert_eq!(seen[0]["map/2"], None);
+}
+
+#[tokio::test]
+async fn a_retry_tries_the_failed_child_and_all_that_waited_for_it() {
+    let factory = factory().await;
+    let workflow = Workflow::named("w").add("map", task(What::MapOverAFlaw));
+    let workflow = workflow.add("next", task(What::Sum)).after(["map"]);
+    let pushed = push_workflow(&*factory.db, workflow).await.unwrap();
+    factory.fleet.drain().await.unwrap();
+    let next = async || inspect::job(&*factory.db, pushed.jobs["next"]).await.unwrap().unwrap();
+    assert_eq!(next().await.state, JobState::Cancelled);
+    assert_eq!(queue::retry_workflow(&factory.db, pushed.id, "ada").await.unwrap(), 3);
+    assert_eq!(factory.fleet.drain().await.unwrap().of("done"), 3);
+    assert_eq!(next().await.output, Some(json!(42)));
 }
 
 #[tokio::test]

@@ -192,6 +192,30 @@ async fn options_of_a_push_are_kept_and_a_delay_counts_from_what_was_needed() {
 }
 
 #[tokio::test]
+async fn what_starts_has_its_key_and_tenant_and_a_full_queue_refuses_what_would_start_at_once() {
+    let theatre = Theatre::open().await;
+    let rules = "INSERT INTO queue.queues (name, fair, max_backlog) VALUES ('theatre', true, 2)";
+    theatre.db.execute(rules).await.unwrap();
+    let workflow = |roots: usize| {
+        let roots: Vec<_> = (0..roots).map(|root| root.to_string()).collect();
+        let mut workflow = Workflow::named("w");
+        for root in &roots {
+            workflow = workflow.add(root, ok("root"));
+        }
+        workflow.add("last", ok("last").key("k").tenant("t")).after(roots)
+    };
+    let refused = push_workflow(&*theatre.db, workflow(3)).await.unwrap_err();
+    assert!(matches!(refused, Error::Full(_)), "{refused:?}");
+    let pushed = push_workflow(&*theatre.db, workflow(1)).await.unwrap();
+    finish(&*theatre.db, pushed.jobs["0"]).await;
+    theatre.db.execute("SELECT queue.settle()").await.unwrap();
+    let ready = "SELECT key, tenant FROM queue.ready";
+    let ready: (String, String) = sqlx::query_as(ready).fetch_one(&*theatre.db).await.unwrap();
+    assert_eq!((ready.0.as_str(), ready.1.as_str()), ("k", "t"));
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_is_refused_and_nothing_is_kept() {
     let theatre = Theatre::open().await;
     let one = || Workflow::named("w").add("a", ok("a"));
