@@ -99,7 +99,7 @@ async fn hot_statements_walk_no_table_that_grows() {
         ("claim", &["queues", "cancellations"]),
         ("finish", &["queues"]),
         ("renew", &[]),
-        ("promote", &[]),
+        ("promote", &["queues"]),
         ("look", &["leases", "scheduled", "nodes"]),
         ("expired", &["leases"]),
         ("rescue", &["kinds", "leases", "cancellations"]),

@@ -144,6 +144,8 @@ pub async fn end_all(db: &PgPool, at: Option<&str>, ended: &[(Claimed, End)]) ->
         .bind(tokens(&passing))
         .bind(each(&passing, |_, _| QUEUE))
         .bind(each(&passing, |job, _| job.key.clone().unwrap_or_default()))
+        // Members of workflows.
+        .bind(jobs(&none))
         .fetch_all(db)
         .await
         .unwrap()
