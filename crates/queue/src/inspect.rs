@@ -1,6 +1,7 @@
 //! Read-only views for API and CLI.
 
 mod notes;
+mod rules;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +10,14 @@ use chrono::{DateTime, Utc};
 pub use notes::{
     CostView, LogLine, ProgressView, Spending, StepView, costs, logs, spending, steps,
 };
+pub use rules::{LimitView, ShareView, Why, limits, shares, why};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Error, Trace};
+use crate::{Error, Rules, Trace};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +106,9 @@ pub struct QueueView {
     pub running: i64,
     pub dead: i64,
     pub oldest_ready_seconds: Option<f64>,
+    /// A job with a key has been pushed to it.
+    pub keyed: bool,
+    pub rules: Rules,
 }
 
 impl QueueView {
@@ -119,6 +124,8 @@ impl QueueView {
             running: 0,
             dead: 0,
             oldest_ready_seconds: None,
+            keyed: false,
+            rules: Rules::default(),
         }
     }
 }
@@ -192,7 +199,7 @@ struct ListRow {
     error: Option<String>,
 }
 
-/// Queues that hold anything.
+/// Queues that hold anything, or of which an operator has said something.
 pub async fn queues(executor: impl PgExecutor<'_>) -> Result<Vec<QueueView>, Error> {
     Ok(sqlx::query_file_as!(QueueView, "sql/queues.sql").fetch_all(executor).await?)
 }
