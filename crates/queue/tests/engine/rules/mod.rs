@@ -3,4 +3,6 @@
 mod fair;
 mod keys;
 mod limits;
+mod operate;
 mod stage;
+mod why;
