@@ -9,6 +9,9 @@ DECLARE
     was   queue.queues;
     becomes queue.queues;
 BEGIN
+    IF jsonb_typeof(rules) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'rules are a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     SELECT min(name) INTO wrong FROM jsonb_object_keys(rules) AS name
     WHERE name NOT IN ('fair', 'concurrency', 'key_concurrency', 'per_second', 'burst', 'key_per_second', 'key_burst',
         'max_backlog', 'full_delay');
@@ -28,41 +31,60 @@ BEGIN
     WHERE q.name = set_rules.queue;
     IF becomes.fair AND NOT was.fair THEN
         -- What was pushed before takes turns as well; what is just being pushed, at the next sweep.
-        PERFORM queue.line_up(set_rules.queue);
+        PERFORM queue.line_up(set_rules.queue, also_later => true);
     END IF;
     IF becomes.key_concurrency > was.key_concurrency THEN
         PERFORM queue.mend(set_rules.queue);
     END IF;
+    IF (becomes.key_per_second, becomes.key_burst) IS DISTINCT FROM (was.key_per_second, was.key_burst) THEN
+        PERFORM queue.judge_again(set_rules.queue, NULL);
+    END IF;
     PERFORM queue.wake(set_rules.queue);
 END $$;
-COMMENT ON FUNCTION queue.set_rules IS 'Changes rules of a queue: an object with columns of queue.queues; null takes a rule away. Claims heed it from the next on.';
+COMMENT ON FUNCTION queue.set_rules IS 'Changes rules of a queue: an object with columns of queue.queues; null takes a rule away. Claims heed it from the next on. The queue may start nothing until the transaction has ended.';
 
-CREATE FUNCTION queue.line_up(queue text) RETURNS bigint
+-- As a claim that lets jobs wait: a claim would wait for our rows and we for its, and whoever gave a key up
+-- would pass over a job that waits for it, because we have a hand on it.
+CREATE FUNCTION queue.line_up(a_queue text, also_later boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lined bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = a_queue AND q.fair) THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(1111834949, hashtext(a_queue));
+    IF also_later THEN
+        PERFORM pg_advisory_xact_lock(1111834950, hashtext(a_queue));
+        UPDATE queue.scheduled s SET tenant = coalesce(j.tenant, j.owner::text, '-')
+        FROM queue.jobs j WHERE s.queue = a_queue AND s.tenant = '' AND j.id = s.job;
+        UPDATE queue.waiting w SET tenant = coalesce(j.tenant, j.owner::text, '-')
+        FROM queue.jobs j WHERE w.queue = a_queue AND w.tenant = '' AND j.id = w.job;
+    END IF;
+    UPDATE queue.ready r SET tenant = coalesce(j.tenant, j.owner::text, '-')
+    FROM queue.jobs j WHERE r.queue = a_queue AND r.tenant = '' AND j.id = r.job;
+    GET DIAGNOSTICS lined = ROW_COUNT;
+    RETURN lined;
+END $$;
+COMMENT ON FUNCTION queue.line_up IS 'Gives jobs of a fair queue their tenant, where they were pushed before it was fair; also those that cannot start yet. Answers how many that can have one now.';
+
+CREATE FUNCTION queue.judge_again(a_queue text, a_key text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH lined AS (
-        UPDATE queue.ready r SET tenant = coalesce(j.tenant, j.owner::text, '-')
-        FROM queue.jobs j
-        WHERE r.queue = line_up.queue AND r.tenant = '' AND j.id = r.job
-            AND EXISTS (SELECT FROM queue.queues q WHERE q.name = line_up.queue AND q.fair)
-        RETURNING 1
-    ),
-    lined_waiting AS (
-        UPDATE queue.waiting w SET tenant = coalesce(j.tenant, j.owner::text, '-')
-        FROM queue.jobs j
-        WHERE w.queue = line_up.queue AND w.tenant = '' AND j.id = w.job
-            AND EXISTS (SELECT FROM queue.queues q WHERE q.name = line_up.queue AND q.fair)
-        RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM lined) + (SELECT count(*) FROM lined_waiting);
+    -- Of what holds a place and has never run, nothing but a rate says when it may start.
+    UPDATE queue.scheduled s SET run_at = now()
+    WHERE s.holds AND s.queue = a_queue AND (a_key IS NULL OR s.key = a_key) AND s.run_at > now()
+        AND NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = s.job);
 END;
-COMMENT ON FUNCTION queue.line_up IS 'Gives jobs of a fair queue their tenant, where they were pushed before it was fair.';
+COMMENT ON FUNCTION queue.judge_again IS 'Lets claims say anew when jobs may start that a rate of their key has put off; key null: of all keys.';
 
 CREATE FUNCTION queue.set_limit(
     queue text, key text, concurrency integer DEFAULT NULL, per_second float8 DEFAULT NULL, burst integer DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- So that the name is one of a queue, and the list of queues shows it.
+    INSERT INTO queue.queues (name) VALUES (set_limit.queue) ON CONFLICT (name) DO NOTHING;
     IF concurrency IS NULL AND per_second IS NULL AND burst IS NULL THEN
         DELETE FROM queue.limits l WHERE l.queue = set_limit.queue AND l.key = set_limit.key;
     ELSE
@@ -72,6 +94,7 @@ BEGIN
         SET concurrency = excluded.concurrency, per_second = excluded.per_second, burst = excluded.burst;
     END IF;
     PERFORM queue.mend(set_limit.queue);
+    PERFORM queue.judge_again(set_limit.queue, set_limit.key);
     PERFORM queue.wake(set_limit.queue);
 END $$;
 COMMENT ON FUNCTION queue.set_limit IS 'What one key of a queue may do, instead of what all may; all null: as all.';
@@ -79,6 +102,7 @@ COMMENT ON FUNCTION queue.set_limit IS 'What one key of a queue may do, instead 
 CREATE FUNCTION queue.set_share(queue text, tenant text, weight integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    INSERT INTO queue.queues (name) VALUES (set_share.queue) ON CONFLICT (name) DO NOTHING;
     IF weight IS NULL THEN
         DELETE FROM queue.shares s WHERE s.queue = set_share.queue AND s.tenant = set_share.tenant;
     ELSE
@@ -107,76 +131,170 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.holders_of IS 'Jobs that hold places among those with a key: they run, are about to, or wait for their next attempt.';
 
+CREATE FUNCTION queue.moment(at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"');
+COMMENT ON FUNCTION queue.moment IS 'A time as people read it, whatever the zone of the session.';
+
+CREATE FUNCTION queue.jobs_before(asked queue.jobs, is_fair boolean, at_most integer) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*) FROM (
+        SELECT
+        FROM (
+            SELECT r.priority, r.seq, r.tenant FROM queue.ready r
+            WHERE r.queue = (asked).queue AND r.priority IN ((asked).priority, (asked).priority - 1000) AND r.job = (asked).id
+            LIMIT 1
+        ) own
+        JOIN queue.ready r ON r.queue = (asked).queue AND (r.priority, r.seq) < (own.priority, own.seq)
+            AND (is_fair IS NOT TRUE OR r.tenant = own.tenant)
+        UNION ALL
+        SELECT
+        FROM queue.waiting own
+        JOIN queue.waiting w ON w.queue = own.queue AND w.key = own.key AND (w.priority, w.seq) < (own.priority, own.seq)
+        WHERE own.queue = (asked).queue AND own.key = (asked).key AND own.job = (asked).id
+        LIMIT at_most
+    ) b;
+END;
+COMMENT ON FUNCTION queue.jobs_before IS 'How many jobs come before one that could start, or that waits for its key; counted up to a number.';
+
+CREATE FUNCTION queue.why_not_waiting(asked queue.jobs, place queue.job_states)
+RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT
+        (place).state,
+        CASE (place).state
+            WHEN 'running' THEN (
+                SELECT format('%s took it at %s, for attempt %s', w.name, queue.moment(l.leased_at), (place).attempt)
+                FROM queue.leases l JOIN queue.workers w ON w.id = l.worker
+                WHERE (asked).id = ANY (l.jobs) ORDER BY l.token DESC LIMIT 1
+            )
+            WHEN 'pruned' THEN 'it ended so long ago that its history has been dropped'
+            ELSE format('it ended at %s', queue.moment((place).ended_at)) || coalesce(': ' || (place).error, '')
+        END,
+        NULL::uuid[], NULL::timestamptz
+    WHERE (place).state NOT IN ('scheduled', 'ready', 'waiting');
+END;
+COMMENT ON FUNCTION queue.why_not_waiting IS 'The state of a job that runs or has ended, and what is to be known of it.';
+
+CREATE FUNCTION queue.why_key(asked queue.jobs, place queue.job_states)
+RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT
+        'key', format('of the jobs with its key %s run at a time at most', k.places)
+            || CASE WHEN (place).state = 'waiting' THEN format(', and %s that wait are before it', k.before) ELSE '' END,
+        k.holders, NULL::timestamptz
+    FROM (
+        SELECT
+            queue.key_concurrency((asked).queue, (asked).key) AS places,
+            (SELECT t.leased + t.promised FROM queue.places_taken((asked).queue, ARRAY[(asked).key]) t) AS taken,
+            coalesce(queue.holders_of((asked).queue, (asked).key, 10), '{}') AS holders,
+            queue.jobs_before(asked, NULL, 10001) AS before
+    ) k
+    WHERE (place).state = 'waiting'
+        OR (place).state = 'ready' AND (asked).key IS NOT NULL AND k.taken >= k.places
+            -- It may have a place already.
+            AND NOT EXISTS (
+                SELECT FROM queue.ready r
+                WHERE r.priority < -100 AND r.queue = (asked).queue AND r.key = (asked).key AND r.job = (asked).id
+            );
+END;
+COMMENT ON FUNCTION queue.why_key IS 'Whether others hold the key of a job: which, up to ten of them.';
+
+CREATE FUNCTION queue.why_queue(asked queue.jobs, rules queue.queues, before bigint)
+RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT
+        'concurrency', format('%s jobs of its queue run, and %s may', c.running, (rules).concurrency),
+        NULL::uuid[], NULL::timestamptz
+    FROM (SELECT queue.running_in((asked).queue) AS running WHERE (rules).concurrency IS NOT NULL) c
+    WHERE c.running >= (rules).concurrency
+    UNION ALL
+    SELECT
+        'rate', format('%s jobs of its queue start in a second at most, by their weights', (rules).per_second),
+        NULL, clock_timestamp() + make_interval(secs => (b.need - b.tokens) / (rules).per_second)
+    FROM (
+        SELECT
+            queue.tokens_at(clock_timestamp(), t.tokens, t.filled_at, (rules).per_second, d.burst) AS tokens,
+            CASE WHEN before = 0 THEN least(coalesce((asked).weight, 1), d.burst) ELSE 1 END AS need
+        FROM queue.turns t
+        CROSS JOIN LATERAL (SELECT queue.default_burst((rules).per_second, (rules).burst) AS burst) d
+        WHERE t.queue = (asked).queue AND (rules).per_second IS NOT NULL
+    ) b
+    WHERE b.tokens < b.need - 0.000001;
+END;
+COMMENT ON FUNCTION queue.why_queue IS 'Which rules of its queue keep a job from starting; a rate: until the next of the queue may start.';
+
 CREATE FUNCTION queue.why(id uuid) RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    max_jobs constant integer := 10;
-    asked    queue.jobs;
-    place    queue.job_states;
-    rules    queue.queues;
-    tokens   float8;
-    n        bigint;
+    max_before constant integer := 10000;
+    asked      queue.jobs;
+    place      queue.job_states;
+    rules      queue.queues;
+    before     bigint;
+    answered   boolean := false;
 BEGIN
     SELECT * INTO asked FROM queue.jobs j WHERE j.id = why.id;
     SELECT * INTO place FROM queue.job_states s WHERE s.id = why.id;
     SELECT * INTO rules FROM queue.queues q WHERE q.name = asked.queue;
-    IF place.state IS NULL OR place.state NOT IN ('scheduled', 'ready', 'waiting') THEN
-        RETURN QUERY SELECT place.state, NULL::text, NULL::uuid[], NULL::timestamptz WHERE place.state IS NOT NULL;
+    RETURN QUERY SELECT * FROM queue.why_not_waiting(asked, place);
+    IF FOUND OR place.state IS NULL THEN
         RETURN;
     END IF;
     IF rules.paused THEN
-        RETURN QUERY SELECT 'paused', 'its queue is paused since ' || rules.changed_at, NULL::uuid[], NULL::timestamptz;
+        answered := true;
+        RETURN QUERY SELECT 'paused', 'its queue is paused since ' || queue.moment(rules.changed_at), NULL::uuid[], NULL::timestamptz;
     END IF;
     IF place.state = 'scheduled' THEN
-        RETURN QUERY SELECT 'scheduled', 'it may start at ' || place.run_at, NULL::uuid[], place.run_at;
-    ELSIF place.state = 'waiting' AND asked.key IS NOT NULL THEN
+        answered := true;
         RETURN QUERY
         SELECT
-            'key', format('of the jobs with its key %s may run at a time, and these hold %s',
-                queue.key_concurrency(asked.queue, asked.key),
-                CASE WHEN cardinality(h.jobs) = 1 THEN 'the place' ELSE 'the places' END),
-            h.jobs, NULL::timestamptz
-        FROM (SELECT coalesce(queue.holders_of(asked.queue, asked.key, max_jobs), '{}') AS jobs) h;
-    END IF;
-    IF place.state = 'ready' THEN
-        IF rules.concurrency IS NOT NULL THEN
-            n := queue.running_in(asked.queue);
-            RETURN QUERY SELECT 'concurrency', format('%s jobs of its queue run, and %s may', n, rules.concurrency),
-                NULL::uuid[], NULL::timestamptz WHERE n >= rules.concurrency;
+            CASE WHEN s.rated THEN 'key_rate' ELSE 'scheduled' END,
+            CASE WHEN s.rated THEN 'the rate of its key lets it start at ' ELSE 'it may start at ' END || queue.moment(place.run_at),
+            NULL::uuid[], place.run_at
+        FROM (
+            -- As queue.judge_again tells them.
+            SELECT EXISTS (SELECT FROM queue.scheduled s WHERE s.job = why.id AND s.holds)
+                AND NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = why.id) AS rated
+        ) s;
+    ELSE
+        before := queue.jobs_before(asked, rules.fair, max_before + 1);
+        RETURN QUERY SELECT * FROM queue.why_key(asked, place);
+        answered := answered OR FOUND;
+        RETURN QUERY SELECT * FROM queue.why_queue(asked, rules, before);
+        answered := answered OR FOUND;
+        IF place.state = 'ready' AND before > 0 THEN
+            answered := true;
+            RETURN QUERY
+            SELECT 'behind',
+                CASE WHEN before > max_before THEN 'more than ' || max_before ELSE before::text END || ' jobs'
+                    || CASE WHEN rules.fair THEN ' of its tenant' ELSE '' END || ' are before it',
+                NULL::uuid[], NULL::timestamptz;
         END IF;
-        IF rules.per_second IS NOT NULL THEN
-            SELECT queue.tokens_at(clock_timestamp(), t.tokens, t.filled_at, rules.per_second,
-                queue.default_burst(rules.per_second, rules.burst))
-            INTO tokens FROM queue.turns t WHERE t.queue = asked.queue;
-            RETURN QUERY SELECT 'rate', format('%s jobs of its queue may start in a second', rules.per_second),
-                NULL::uuid[], clock_timestamp() + make_interval(secs => (1 - tokens) / rules.per_second) WHERE tokens < 1;
-        END IF;
-        SELECT count(*) INTO n FROM (
-            SELECT FROM queue.ready r
-            JOIN queue.ready own ON own.queue = asked.queue
-                AND own.priority IN (asked.priority, asked.priority - 1000) AND own.job = asked.id
-            WHERE r.queue = asked.queue AND (r.priority, r.seq) < (own.priority, own.seq)
-            LIMIT 10001
-        ) before;
-        RETURN QUERY SELECT 'behind', CASE WHEN n > 10000 THEN 'more than 10000 jobs are before it'
-            ELSE format('%s jobs are before it', n) END, NULL::uuid[], NULL::timestamptz WHERE n > 0;
     END IF;
     RETURN QUERY
-    SELECT 'no_worker', coalesce('no worker of its queue has been seen since ' || max(w.seen_at), 'no worker of its queue has ever been seen'),
+    SELECT 'no_worker', coalesce('no worker of its queue has been seen since ' || queue.moment(max(w.seen_at)), 'no worker of its queue has ever been seen'),
         NULL::uuid[], NULL::timestamptz
     FROM queue.workers w WHERE asked.queue = ANY (w.queues)
     HAVING NOT queue.is_served(asked.queue);
+    IF NOT FOUND AND NOT answered THEN
+        RETURN QUERY SELECT 'ready', 'nothing is in its way: a claim is about to take it', NULL::uuid[], NULL::timestamptz;
+    END IF;
 END $$;
-COMMENT ON FUNCTION queue.why IS 'Why a job does not run: paused, scheduled, key, waits, concurrency, rate, behind, no_worker, each with what is to be known of it; or the state of a job that runs or has ended. No row: there is no such job. Nothing in its way: no row but for a moment.';
+COMMENT ON FUNCTION queue.why IS 'Why a job does not run, everything that is in its way: paused, scheduled, key, key_rate, concurrency, rate, behind, no_worker; ready when nothing is; or the state of a job that runs or has ended. No row: there is no such job.';
 
 CREATE FUNCTION queue.is_served(queue text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT EXISTS (
-        -- An idle worker holds this lock; a busy one has leases.
+        -- An idle worker shares this lock; a push that tries it has it for itself. A busy one has leases.
         SELECT FROM pg_locks p
-        WHERE p.locktype = 'advisory' AND p.classid::bigint = 1111834948 AND p.objsubid = 2
+        WHERE p.locktype = 'advisory' AND p.granted AND p.mode = 'ShareLock' AND p.classid::bigint = 1111834948 AND p.objsubid = 2
             AND p.objid::bigint = (hashtext(is_served.queue)::bigint & 4294967295)
             AND p.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
     ) OR EXISTS (
@@ -189,5 +307,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.is_served IS 'Whether some worker is there for a queue. That of a worker that died is known after ten minutes.';
 
-REVOKE ALL ON FUNCTION queue.set_rules, queue.line_up, queue.set_limit, queue.set_share, queue.holders_of, queue.why, queue.is_served
+REVOKE ALL ON FUNCTION queue.set_rules, queue.line_up, queue.judge_again, queue.set_limit, queue.set_share, queue.holders_of,
+    queue.moment, queue.jobs_before, queue.why_not_waiting, queue.why_key, queue.why_queue, queue.why, queue.is_served
     FROM PUBLIC;

@@ -20,20 +20,23 @@ use utoipa_swagger_ui::Config;
 
 use crate::{
     error::{ApiError, Problem},
-    health, jobs, metrics,
+    health, jobs, metrics, queues,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Beadle", description = "Takes work in, and tells how it is doing."),
     paths(
-        jobs::push, jobs::show, jobs::kinds,
+        jobs::push, jobs::show, jobs::why, jobs::kinds,
+        queues::list, queues::show, queues::change, queues::set_limit, queues::drop_limit,
+        queues::set_share, queues::drop_share,
         health::alive, health::ready, metrics::render,
     ),
     components(schemas(Problem)),
     modifiers(&Key, &CommonAnswers),
     tags(
         (name = "jobs", description = "Push work and follow it."),
+        (name = "queues", description = "See how queues stand, pause them, and change their rules."),
         (name = "operation", description = "For the machines that run this one. No key needed."),
     ),
 )]
@@ -99,7 +102,9 @@ struct CommonAnswers;
 impl Modify for CommonAnswers {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         for item in api.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let operations =
+                [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
                 if operation.security.is_some() {
                     add_common(operation);
                 }

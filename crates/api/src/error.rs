@@ -37,6 +37,9 @@ pub enum ApiError {
     Invalid(String),
     #[error(transparent)]
     UnknownKind(Refused),
+    /// What waits in the queue is as much as may.
+    #[error("{0}")]
+    Full(String),
     /// The handler was dropped, so its open transaction was rolled back; a commit may have happened before.
     #[error(
         "no answer within {0} s. It may have been done all the same: look before you try again"
@@ -88,6 +91,7 @@ impl ApiError {
             Self::NotJson => ("not-json", "Not JSON"),
             Self::Invalid(_) => ("invalid", "Invalid input"),
             Self::UnknownKind(_) => ("unknown-kind", "Unknown kind of job"),
+            Self::Full(_) => ("full", "Queue full"),
             Self::TooSlow(_) => ("too-slow", "Too slow"),
             Self::Internal(error) if is_outage(error) => ("unavailable", "Database unavailable"),
             Self::Internal(_) => ("internal", "Internal error"),
@@ -126,6 +130,7 @@ impl ResponseError for ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::UnknownKind(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(error) if is_outage(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -137,7 +142,8 @@ impl ResponseError for ApiError {
         if let Some(challenge) = self.challenge() {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+        let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if passes.contains(&self.status_code()) {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
         let (name, title) = self.name();
@@ -157,7 +163,8 @@ impl From<Refused> for ApiError {
 impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
         match error {
-            queue::Error::BadArgs(_) => Self::Invalid(error.to_string()),
+            queue::Error::BadArgs(_) | queue::Error::BadRule(_) => Self::Invalid(error.to_string()),
+            queue::Error::Full(_) => Self::Full(error.to_string()),
             queue::Error::TooLarge { .. } => Self::TooLarge(error.to_string()),
             error => Self::Internal(anyhow::Error::new(error)),
         }

@@ -10,7 +10,7 @@ use actix_web::{
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use context::Context;
-use queue::{ATTEMPTS, Kinds, MAX_DELAY, PRIORITIES, Push, Pusher, inspect};
+use queue::{ATTEMPTS, Kinds, MAX_DELAY, NAME_CHARS, PRIORITIES, Push, Pusher, WEIGHTS, inspect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -40,6 +40,16 @@ pub struct NewJob {
     /// Attempts after which a failure is final; the kind has its own number.
     #[schema(minimum = 1, maximum = 100)]
     max_attempts: Option<i16>,
+    /// Of the jobs of its queue with one key, only so many run at a time: one, in order, unless the rules of
+    /// the queue say otherwise.
+    #[schema(min_length = 1, max_length = 255)]
+    key: Option<String>,
+    /// With whom it shares a place where tenants take turns.
+    #[schema(min_length = 1, max_length = 255)]
+    tenant: Option<String>,
+    /// What it takes from the rate of its queue or key.
+    #[schema(minimum = 1, maximum = 1000, default = 1)]
+    weight: Option<i16>,
 }
 
 /// A job that was stored.
@@ -62,6 +72,7 @@ pub struct NewJobId {
         (status = 413, description = "The body or the arguments are too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not declared as JSON.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, the kind unknown, or its arguments do not decode.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The queue is full. Try again after `Retry-After` seconds.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn push(
@@ -131,6 +142,40 @@ pub async fn show(cx: Data<Context>, id: Path<Uuid>) -> Result<Json<Job>, ApiErr
     Ok(Json(job.ok_or(ApiError::NotFound("job"))?.into()))
 }
 
+/// One thing that keeps a job from running, or the state of a job that nothing keeps.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Why {
+    /// paused, scheduled, key, key_rate, concurrency, rate, behind or no_worker; or ready, running, done,
+    /// discarded, dead, cancelled or pruned.
+    #[schema(example = "key")]
+    reason: String,
+    /// The same for people.
+    #[schema(required)]
+    detail: Option<String>,
+    /// Jobs that hold its key; up to ten.
+    jobs: Vec<Uuid>,
+    /// When this stops keeping it, where that is known.
+    #[schema(required)]
+    until: Option<DateTime<Utc>>,
+}
+
+/// Ask why a job does not run.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/why", tag = "jobs", operation_id = "get_why",
+    params(("id" = Uuid, Path, description = "As `POST /v1/jobs` answered it.")),
+    security(("key" = ["jobs.view"])),
+    responses(
+        (status = 200, description = "Everything that is in its way.", body = Vec<Why>),
+        (status = 400, description = "That is no id.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job, or its history has been dropped.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn why(cx: Data<Context>, id: Path<Uuid>) -> Result<Json<Vec<Why>>, ApiError> {
+    let reasons = inspect::why(&cx.pool, *id).await.context("ask why")?;
+    let reasons = reasons.ok_or(ApiError::NotFound("job"))?;
+    Ok(Json(reasons.into_iter().map(Why::from).collect()))
+}
+
 /// A kind of job.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Kind {
@@ -161,6 +206,7 @@ pub enum State {
     /// Waits for its time, or for the next attempt.
     Scheduled,
     Ready,
+    /// Others hold its key.
     Waiting,
     Running,
     Done,
@@ -182,6 +228,15 @@ fn prepare(job: NewJob, kinds: &Kinds, now: DateTime<Utc>) -> Result<Push, ApiEr
     if let Some(attempts) = job.max_attempts {
         push = push.max_attempts(within("max_attempts", attempts, ATTEMPTS)?);
     }
+    if let Some(key) = job.key {
+        push = push.key(named("key", key)?);
+    }
+    if let Some(tenant) = job.tenant {
+        push = push.tenant(named("tenant", tenant)?);
+    }
+    if let Some(weight) = job.weight {
+        push = push.weight(within("weight", weight, WEIGHTS)?);
+    }
     match job.run_at {
         Some(at) if at > now + MAX_DELAY => {
             let latest = (now + MAX_DELAY).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -198,6 +253,14 @@ fn within(field: &str, value: i16, range: RangeInclusive<i16>) -> Result<i16, Ap
     }
     let (low, high) = range.into_inner();
     Err(ApiError::Invalid(format!("{field}: {value} is not within {low} to {high}")))
+}
+
+fn named(field: &str, name: String) -> Result<String, ApiError> {
+    if NAME_CHARS.contains(&name.chars().count()) && !name.contains('\0') {
+        return Ok(name);
+    }
+    let (low, high) = NAME_CHARS.into_inner();
+    Err(ApiError::Invalid(format!("{field}: it has {low} to {high} characters")))
 }
 
 impl From<inspect::JobView> for Job {
@@ -246,6 +309,13 @@ impl From<inspect::JobState> for State {
             inspect::JobState::Cancelled => Self::Cancelled,
             inspect::JobState::Pruned => Self::Pruned,
         }
+    }
+}
+
+impl From<inspect::Why> for Why {
+    fn from(why: inspect::Why) -> Self {
+        let inspect::Why { reason, detail, jobs, until } = why;
+        Self { reason, detail, jobs, until }
     }
 }
 

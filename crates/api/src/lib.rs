@@ -9,6 +9,7 @@ mod jobs;
 pub mod keys;
 mod metrics;
 mod observe;
+mod queues;
 mod request;
 mod routes;
 

@@ -62,8 +62,9 @@ fn gauges(mut queues: Vec<QueueView>, known: &[&str]) -> String {
 /// Name, meaning and value.
 type Gauge = (&'static str, &'static str, fn(&QueueView) -> f64);
 
-const GAUGES: [Gauge; 6] = [
+const GAUGES: [Gauge; 7] = [
     ("beadle_queue_ready", "Jobs that may start now.", |queue| queue.ready as f64),
+    ("beadle_queue_waiting", "Jobs whose key others hold.", |queue| queue.waiting as f64),
     ("beadle_queue_scheduled", "Jobs that may start later.", |queue| queue.scheduled as f64),
     ("beadle_queue_running", "Jobs that run.", |queue| queue.running as f64),
     ("beadle_queue_dead", "Jobs that have died.", |queue| queue.dead as f64),
@@ -82,20 +83,21 @@ mod tests {
     #[test]
     fn an_empty_queue_is_shown_too() {
         let media = QueueView {
-            name: "media".into(),
             paused: true,
-            keep_days: None,
             ready: 3,
+            waiting: 4,
             scheduled: 1,
             running: 2,
-            dead: 0,
             oldest_ready_seconds: Some(1.5),
+            ..QueueView::empty("media")
         };
         let page = gauges(vec![media], &["billing", "media"]);
         let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
         insta::assert_snapshot!(samples.join("\n"), @r#"
         beadle_queue_ready{queue="billing"} 0
         beadle_queue_ready{queue="media"} 3
+        beadle_queue_waiting{queue="billing"} 0
+        beadle_queue_waiting{queue="media"} 4
         beadle_queue_scheduled{queue="billing"} 0
         beadle_queue_scheduled{queue="media"} 1
         beadle_queue_running{queue="billing"} 0

@@ -2,7 +2,10 @@
 
 use actix_web::{
     HttpResponse,
-    web::{self, JsonConfig, PathConfig, QueryConfig, ServiceConfig, get, post, resource},
+    web::{
+        self, JsonConfig, PathConfig, QueryConfig, ServiceConfig, delete, get, patch, post, put,
+        resource,
+    },
 };
 
 use crate::{
@@ -10,15 +13,32 @@ use crate::{
     docs,
     error::ApiError,
     health, jobs,
-    keys::Permission::{EnqueueJobs, ViewJobs},
-    metrics,
+    keys::Permission::{EnqueueJobs, ManageQueues, ViewJobs},
+    metrics, queues,
 };
 
 /// Puts every address on `app`. What stands behind a key says which permission it takes.
 pub fn map(app: &mut ServiceConfig) {
     app.service(resource("/v1/jobs").route(post().to(jobs::push).wrap(needs(EnqueueJobs))))
         .service(resource("/v1/jobs/{id}").route(get().to(jobs::show).wrap(needs(ViewJobs))))
+        .service(resource("/v1/jobs/{id}/why").route(get().to(jobs::why).wrap(needs(ViewJobs))))
         .service(resource("/v1/kinds").route(get().to(jobs::kinds).wrap(needs(ViewJobs))))
+        .service(resource("/v1/queues").route(get().to(queues::list).wrap(needs(ViewJobs))))
+        .service(
+            resource("/v1/queues/{name}")
+                .route(get().to(queues::show).wrap(needs(ViewJobs)))
+                .route(patch().to(queues::change).wrap(needs(ManageQueues))),
+        )
+        .service(
+            resource("/v1/queues/{name}/limits/{key}")
+                .route(put().to(queues::set_limit).wrap(needs(ManageQueues)))
+                .route(delete().to(queues::drop_limit).wrap(needs(ManageQueues))),
+        )
+        .service(
+            resource("/v1/queues/{name}/shares/{tenant}")
+                .route(put().to(queues::set_share).wrap(needs(ManageQueues)))
+                .route(delete().to(queues::drop_share).wrap(needs(ManageQueues))),
+        )
         // For the machines around this one: open, because they stand inside the network.
         .service(resource("/healthz").get(health::alive).head(health::alive))
         .service(resource("/readyz").get(health::ready).head(health::ready))

@@ -1,6 +1,7 @@
 //! `beadle jobs`: push, list, show, retry, cancel, and what becomes of the dead.
 
 mod dead;
+mod why;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use queue::inspect::{self, CostView, Filter, JobLine, JobState, JobView, LogLine, StepView};
-use queue::{ATTEMPTS, Cancelled, MAX_DELAY, PRIORITIES, Retried};
+use queue::{ATTEMPTS, Cancelled, MAX_DELAY, PRIORITIES, Retried, WEIGHTS};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -32,6 +33,8 @@ pub enum Command {
     List(List),
     /// Show one job and its history
     Show { id: Uuid },
+    /// Say why a job does not run: everything that is in its way
+    Why { id: Uuid },
     /// Make a dead, discarded or cancelled job ready again
     Retry { id: Uuid },
     /// Show what jobs died of, those that died of the same together
@@ -63,6 +66,15 @@ pub struct Push {
     /// Attempts before a failure is final, instead of what the kind says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(bounds(ATTEMPTS)))]
     max_attempts: Option<i16>,
+    /// Of the jobs of its queue with one key, only so many run at a time: one, unless the queue says otherwise
+    #[arg(long)]
+    key: Option<String>,
+    /// With whom it shares a place where tenants take turns
+    #[arg(long)]
+    tenant: Option<String>,
+    /// What it takes from a rate, instead of 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(bounds(WEIGHTS)))]
+    weight: Option<i16>,
     /// Push so many of them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -70,7 +82,7 @@ pub struct Push {
 
 #[derive(clap::Args)]
 pub struct List {
-    /// scheduled, ready, running, done, discarded, dead, cancelled or pruned
+    /// scheduled, ready, waiting, running, done, discarded, dead, cancelled or pruned
     #[arg(long)]
     state: Option<JobState>,
     #[arg(long)]
@@ -86,6 +98,7 @@ pub async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Push(push) => self::push(push, output).await,
         Command::List(filter) => list(filter, output).await,
         Command::Show { id } => show(id, output).await,
+        Command::Why { id } => why::why(id, output).await,
         Command::Retry { id } => retry(id, output).await,
         Command::Dead(which) => dead::show(which, output).await,
         Command::Redrive(again) => dead::again(again, output).await,
@@ -112,6 +125,15 @@ async fn push(push: Push, output: Output) -> anyhow::Result<()> {
         }
         if let Some(attempts) = push.max_attempts {
             job = job.max_attempts(attempts);
+        }
+        if let Some(key) = &push.key {
+            job = job.key(key);
+        }
+        if let Some(tenant) = &push.tenant {
+            job = job.tenant(tenant);
+        }
+        if let Some(weight) = push.weight {
+            job = job.weight(weight);
         }
         Ok(job)
     };

@@ -22,7 +22,7 @@ pub enum Command {
 pub struct Create {
     /// Who holds it, and for what
     name: String,
-    /// What it may do: jobs.enqueue, jobs.view; may be given several times
+    /// What it may do: jobs.enqueue, jobs.view, queues.manage; may be given several times
     #[arg(long = "permission", value_name = "PERMISSION", required = true)]
     permissions: Vec<Permission>,
     /// Days until it expires; without it, it lives until it is revoked

@@ -50,10 +50,10 @@ enum Command {
     Schedule,
     /// Bring the database to this release
     Migrate,
-    /// Push, list, show, retry or cancel jobs; see and redrive dead ones
+    /// Push, list, show, retry or cancel jobs; see why one does not run; see and redrive dead ones
     #[command(subcommand)]
     Jobs(jobs::Command),
-    /// Show how much each queue holds; pause or resume one, or say how long it is kept
+    /// Show how much each queue holds; pause or resume one, change its rules, or say how long it is kept
     Queues(queues::Args),
     /// List, show, edit, reset, pause, resume or run schedules
     #[command(subcommand)]

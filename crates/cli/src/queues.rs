@@ -1,8 +1,10 @@
-//! `beadle queues`: how much each queue holds, whether it may start anything, how long it is kept.
+//! `beadle queues`: how much each queue holds, whether it may start anything, by which rules, how long it is kept.
+
+mod rules;
 
 use std::ops::RangeInclusive;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use context::Context;
 use queue::inspect::{self, QueueView};
 use serde_json::json;
@@ -28,6 +30,14 @@ enum Command {
         /// A number of days, or `default`: as long as `history.retention_days` says
         days: String,
     },
+    /// Show one queue, its rules, and what was said of its keys and tenants
+    Show { queue: String },
+    /// Change rules of a queue; workers heed them from their next claim on
+    Set(rules::Set),
+    /// Say what one key of a queue may do, instead of what all its keys may
+    Limit(rules::LimitOf),
+    /// Say how many jobs a tenant of a fair queue starts at its turn
+    Share(rules::Share),
 }
 
 pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
@@ -37,13 +47,27 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Some(Command::Pause { queue }) => set_paused(&cx, queue, true, output).await,
         Some(Command::Resume { queue }) => set_paused(&cx, queue, false, output).await,
         Some(Command::Keep { queue, days }) => keep(&cx, queue, &days, output).await,
+        Some(Command::Show { queue }) => rules::show(&cx, queue, output).await,
+        Some(Command::Set(set)) => rules::set(&cx, set, output).await,
+        Some(Command::Limit(limit)) => rules::limit(&cx, limit, output).await,
+        Some(Command::Share(share)) => rules::share(&cx, share, output).await,
     }
 }
 
 async fn show(cx: &Context, output: Output) -> anyhow::Result<()> {
     output.show(&queues(cx).await?, |queues| {
-        let head =
-            ["QUEUE", "STATE", "READY", "SCHEDULED", "RUNNING", "DEAD", "OLDEST READY", "KEPT"];
+        let head = [
+            "QUEUE",
+            "STATE",
+            "READY",
+            "WAITING",
+            "SCHEDULED",
+            "RUNNING",
+            "DEAD",
+            "OLDEST READY",
+            "KEPT",
+            "RULES",
+        ];
         let rows: Vec<_> = queues.iter().map(row).collect();
         table(head, &rows)
     })
@@ -85,11 +109,13 @@ async fn keep(cx: &Context, queue: String, days: &str, output: Output) -> anyhow
 }
 
 /// A slip of the pen would tell a queue that nobody has, and say that all is well.
-async fn must_exist(cx: &Context, queue: &str) -> anyhow::Result<()> {
-    let known: Vec<_> = queues(cx).await?.into_iter().map(|queue| queue.name).collect();
-    let is_known = known.iter().any(|known| known == queue);
-    ensure!(is_known, "no queue is named {queue:?}; there are {}", known.join(", "));
-    Ok(())
+async fn must_exist(cx: &Context, queue: &str) -> anyhow::Result<QueueView> {
+    let mut known = queues(cx).await?;
+    let Some(index) = known.iter().position(|known| known.name == queue) else {
+        let known: Vec<_> = known.into_iter().map(|queue| queue.name).collect();
+        bail!("no queue is named {queue:?}; there are {}", known.join(", "));
+    };
+    Ok(known.swap_remove(index))
 }
 
 /// Those that hold something, and those that this release works.
@@ -104,15 +130,17 @@ async fn queues(cx: &Context) -> anyhow::Result<Vec<QueueView>> {
     Ok(queues)
 }
 
-fn row(queue: &QueueView) -> [String; 8] {
+fn row(queue: &QueueView) -> [String; 10] {
     [
         queue.name.clone(),
         if queue.paused { "paused" } else { "on" }.into(),
         queue.ready.to_string(),
+        queue.waiting.to_string(),
         queue.scheduled.to_string(),
         queue.running.to_string(),
         queue.dead.to_string(),
         or_dash(queue.oldest_ready_seconds.map(|seconds| format!("{seconds:.0} s"))),
         or_dash(queue.keep_days.map(|days| format!("{days} d"))),
+        or_dash(rules::in_few_words(queue)),
     ]
 }

@@ -14,6 +14,9 @@ pub enum Error {
     BadArgs(String),
     #[error("arguments have {bytes} bytes, at most {limit} are stored")]
     TooLarge { bytes: usize, limit: usize },
+    /// A queue's name or rule that cannot be.
+    #[error("{0}")]
+    BadRule(String),
     /// Its queue lets only so many wait.
     #[error("{0}")]
     Full(String),
@@ -49,6 +52,9 @@ pub enum Error {
 /// `numeric_value_out_of_range`, `datetime_field_overflow`.
 const BAD_VALUE: [&str; 5] = ["22P02", "22P05", "23514", "22003", "22008"];
 
+/// `invalid_parameter_value`: by queue.set_rules; `invalid_datetime_format`.
+const BAD_RULE: [&str; 2] = ["22023", "22007"];
+
 /// `configuration_limit_exceeded`: by queue.admit.
 const FULL: &str = "53400";
 
@@ -61,6 +67,20 @@ impl Error {
             }
             Some(refusal) if refusal.code().is_some_and(|code| BAD_VALUE.contains(&&*code)) => {
                 Self::BadArgs(refusal.message().to_owned())
+            }
+            _ => Self::Database(error),
+        }
+    }
+    /// The same for what an operator says of a queue.
+    pub(crate) fn from_rule(error: sqlx::Error) -> Self {
+        let refusal = error.as_database_error();
+        let code = refusal.and_then(|refusal| refusal.code()).unwrap_or_default();
+        match refusal {
+            Some(refusal) if refusal.constraint() == Some("ck_queues_name") => Self::BadRule(
+                "a queue's name has lower-case letters, digits and underscores".into(),
+            ),
+            Some(refusal) if BAD_RULE.iter().chain(&BAD_VALUE).any(|bad| code == **bad) => {
+                Self::BadRule(refusal.message().to_owned())
             }
             _ => Self::Database(error),
         }

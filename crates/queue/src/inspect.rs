@@ -1,6 +1,7 @@
 //! Read-only views for API and CLI.
 
 mod notes;
+mod rules;
 mod workflow;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 pub use notes::{
     CostView, LogLine, ProgressView, Spending, StepView, costs, logs, spending, steps,
 };
+pub use rules::{LimitView, ShareView, Why, limits, shares, why};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -17,7 +19,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 pub use workflow::{MAX_NEEDS, MAX_NODES, Need, NodeSort, NodeView, WorkflowView, workflow};
 
-use crate::{Error, Trace};
+use crate::{Error, Rules, Trace};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,6 +108,9 @@ pub struct QueueView {
     pub running: i64,
     pub dead: i64,
     pub oldest_ready_seconds: Option<f64>,
+    /// A job with a key has been pushed to it.
+    pub keyed: bool,
+    pub rules: Rules,
 }
 
 impl QueueView {
@@ -121,6 +126,8 @@ impl QueueView {
             running: 0,
             dead: 0,
             oldest_ready_seconds: None,
+            keyed: false,
+            rules: Rules::default(),
         }
     }
 }
@@ -194,7 +201,7 @@ struct ListRow {
     error: Option<String>,
 }
 
-/// Queues that hold anything.
+/// Queues that hold anything, or of which an operator has said something.
 pub async fn queues(executor: impl PgExecutor<'_>) -> Result<Vec<QueueView>, Error> {
     Ok(sqlx::query_file_as!(QueueView, "sql/queues.sql").fetch_all(executor).await?)
 }

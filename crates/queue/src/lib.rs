@@ -12,6 +12,7 @@ mod operate;
 mod push;
 mod pusher;
 mod redrive;
+mod rules;
 mod run;
 mod runtime;
 pub mod schedule;
@@ -35,6 +36,10 @@ pub use push::{
 };
 pub use pusher::Pusher;
 pub use redrive::{Dead, DeadGroup, MAX_DEAD_GROUPS, RATES, Redrive, Redriven, dead, redrive};
+pub use rules::{
+    BACKLOGS, BURSTS, CONCURRENCIES, FULL_DELAYS, KEY_CONCURRENCIES, Limit, NAME_CHARS, Rules,
+    SHARES, START_RATES, SetRules, set_limit, set_rules, set_share,
+};
 pub use run::{Cost, FanOut, FannedOut, Level, Run};
 pub use runtime::{Heartbeat, Pool, WorkOptions, Working};
 pub use trace::Trace;

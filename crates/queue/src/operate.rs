@@ -1,7 +1,7 @@
 //! What an operator does: cancel a job, try it again, pause a queue.
 
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::Error;
@@ -73,11 +73,11 @@ pub async fn retry(pool: &PgPool, job: Uuid, by: &str) -> Result<Retried, Error>
 }
 
 /// No job of the queue starts until it is resumed; those that run go on.
-pub async fn pause(pool: &PgPool, queue: &str) -> Result<(), Error> {
+pub async fn pause(executor: impl PgExecutor<'_>, queue: &str) -> Result<(), Error> {
     sqlx::query!("-- queue.pause\nSELECT queue.pause($1)", queue)
-        .fetch_one(pool)
+        .fetch_one(executor)
         .await
-        .map_err(Error::from_push)?;
+        .map_err(Error::from_rule)?;
     Ok(())
 }
 
@@ -86,12 +86,12 @@ pub async fn keep(pool: &PgPool, queue: &str, days: Option<i16>) -> Result<(), E
     sqlx::query!("-- queue.keep\nSELECT queue.keep($1, $2)", queue, days.map(i32::from))
         .fetch_one(pool)
         .await
-        .map_err(Error::from_push)?;
+        .map_err(Error::from_rule)?;
     Ok(())
 }
 
 /// Lets jobs of a paused queue start again.
-pub async fn resume(pool: &PgPool, queue: &str) -> Result<(), Error> {
-    sqlx::query!("-- queue.resume\nSELECT queue.resume($1)", queue).fetch_one(pool).await?;
+pub async fn resume(executor: impl PgExecutor<'_>, queue: &str) -> Result<(), Error> {
+    sqlx::query!("-- queue.resume\nSELECT queue.resume($1)", queue).fetch_one(executor).await?;
     Ok(())
 }

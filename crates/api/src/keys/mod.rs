@@ -22,18 +22,21 @@ pub const LIST_LIMIT: i64 = 1000;
 pub enum Permission {
     /// Push jobs.
     EnqueueJobs,
-    /// Read jobs and their history.
+    /// Read jobs and their history, and how queues stand.
     ViewJobs,
+    /// Pause queues and change their rules.
+    ManageQueues,
 }
 
 impl Permission {
-    pub const ALL: [Self; 2] = [Self::EnqueueJobs, Self::ViewJobs];
+    pub const ALL: [Self; 3] = [Self::EnqueueJobs, Self::ViewJobs, Self::ManageQueues];
 
     /// The name in a key's row and in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::EnqueueJobs => "jobs.enqueue",
             Self::ViewJobs => "jobs.view",
+            Self::ManageQueues => "queues.manage",
         }
     }
 }
@@ -232,7 +235,7 @@ mod tests {
     fn an_unknown_permission_is_refused_by_name() {
         insta::assert_snapshot!(
             "jobs.destroy".parse::<Permission>().unwrap_err(),
-            @"unknown permission `jobs.destroy`, expected one of: jobs.enqueue, jobs.view"
+            @"unknown permission `jobs.destroy`, expected one of: jobs.enqueue, jobs.view, queues.manage"
         );
     }
 }

@@ -137,6 +137,10 @@ async fn a_wrong_field_is_refused_by_name() -> anyhow::Result<()> {
         json!({"priority": 70_000}),
         json!({"max_attempts": 0}),
         json!({"max_attempts": 101}),
+        json!({"key": ""}),
+        json!({"tenant": "t".repeat(256)}),
+        json!({"weight": 0}),
+        json!({"weight": 1001}),
         json!({"run_at": "tomorrow"}),
         json!({"run_at": "2035-04-01T00:00:00Z"}),
         json!({"run_at": "+262142-01-01T00:00:00Z"}),
@@ -160,7 +164,7 @@ async fn a_wrong_field_is_refused_by_name() -> anyhow::Result<()> {
     {"args":{},"kind":7}
       422 detail: "kind: invalid type: integer `7`, expected a string"
     {"prio":1}
-      422 detail: "prio: unknown field `prio`, expected one of `kind`, `args`, `priority`, `run_at`, `max_attempts`"
+      422 detail: "prio: unknown field `prio`, expected one of `kind`, `args`, `priority`, `run_at`, `max_attempts`, `key`, `tenant`, `weight`"
     {"priority":"high"}
       422 detail: "priority: invalid type: string \"high\", expected i16"
     {"priority":101}
@@ -173,6 +177,14 @@ async fn a_wrong_field_is_refused_by_name() -> anyhow::Result<()> {
       422 detail: "max_attempts: 0 is not within 1 to 100"
     {"max_attempts":101}
       422 detail: "max_attempts: 101 is not within 1 to 100"
+    {"key":""}
+      422 detail: "key: it has 1 to 255 characters"
+    {"tenant":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}
+      422 detail: "tenant: it has 1 to 255 characters"
+    {"weight":0}
+      422 detail: "weight: 0 is not within 1 to 1000"
+    {"weight":1001}
+      422 detail: "weight: 1001 is not within 1 to 1000"
     {"run_at":"tomorrow"}
       422 detail: "run_at: input contains invalid characters"
     {"run_at":"2035-04-01T00:00:00Z"}

@@ -4,5 +4,6 @@ mod docs;
 mod jobs;
 mod keys;
 mod operation;
+mod queues;
 mod refusals;
 mod server;

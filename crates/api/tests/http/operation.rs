@@ -99,6 +99,7 @@ async fn the_metrics_show_requests_and_queues() -> anyhow::Result<()> {
     let page = ask(&server, "/metrics").await?;
     for sample in [
         r#"beadle_queue_ready{queue="demo"} 1"#,
+        r#"beadle_queue_waiting{queue="demo"} 0"#,
         r#"beadle_queue_running{queue="demo"} 0"#,
         r#"beadle_http_requests_total{route="/v1/jobs",method="POST",status="202"} "#,
         r#"beadle_http_requests_total{route="/v1/jobs/{id}",method="GET",status="200"} "#,

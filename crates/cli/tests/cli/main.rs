@@ -7,6 +7,7 @@ mod bench;
 mod commands;
 mod operate;
 mod processes;
+mod rules;
 mod support;
 mod tidy;
 #[cfg(feature = "embedded")]

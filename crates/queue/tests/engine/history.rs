@@ -131,9 +131,9 @@ async fn a_queue_is_kept_like_most_again_and_for_no_impossible_time() {
     let done = push(&*theatre.db, named("done", Script::Succeed)).await.unwrap();
     theatre.fleet.drain().await.unwrap();
     for days in [0, -1, 3651] {
-        assert!(matches!(keep(&theatre.db, "theatre", Some(days)).await, Err(Error::BadArgs(_))));
+        assert!(matches!(keep(&theatre.db, "theatre", Some(days)).await, Err(Error::BadRule(_))));
     }
-    assert!(matches!(keep(&theatre.db, "No Queue", Some(1)).await, Err(Error::BadArgs(_))));
+    assert!(matches!(keep(&theatre.db, "No Queue", Some(1)).await, Err(Error::BadRule(_))));
     keep(&theatre.db, "theatre", Some(1)).await.unwrap();
     keep(&theatre.db, "theatre", None).await.unwrap();
     let in_20_days = Clock::fixed(theatre.clock.now() + 20 * DAY);

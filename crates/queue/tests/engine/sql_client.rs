@@ -168,10 +168,10 @@ async fn a_paused_queue_starts_nothing_until_it_is_resumed() {
     assert_eq!(theatre.state(job.id).await, JobState::Ready);
     theatre.db.execute("SELECT queue.resume('theatre')").await.unwrap();
     assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1);
-    pause(&theatre.db, "theatre").await.unwrap();
+    pause(&*theatre.db, "theatre").await.unwrap();
     push(&*theatre.db, Act::default()).await.unwrap();
     assert_eq!(theatre.fleet.drain().await.unwrap(), Default::default());
-    resume(&theatre.db, "theatre").await.unwrap();
+    resume(&*theatre.db, "theatre").await.unwrap();
     assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 1);
 }
 

@@ -153,6 +153,9 @@ async fn a_rule_that_makes_no_sense_is_refused() {
         json!({ "concurrency": 0 }),
         json!({ "per_second": -1 }),
         json!({ "concurrency": "many" }),
+        json!({ "full_delay": "soon" }),
+        json!(["fair"]),
+        json!(null),
     ] {
         let set =
             sqlx::query("SELECT queue.set_rules('theatre', $1)").bind(&rules).execute(db).await;

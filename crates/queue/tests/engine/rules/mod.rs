@@ -4,4 +4,6 @@ mod fair;
 mod keys;
 mod limits;
 mod model;
+mod operate;
 mod stage;
+mod why;
