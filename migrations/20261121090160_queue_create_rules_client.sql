@@ -228,6 +228,22 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.why_queue IS 'Which rules of its queue keep a job from starting; a rate: until the next of the queue may start.';
 
+CREATE FUNCTION queue.why_blocked(asked queue.jobs)
+RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT
+        'waits',
+        format('it waits for %s of its workflow: ', (SELECT count(*) FROM queue.dependencies d WHERE d.job = b.job))
+            || (SELECT string_agg(n.name, ', ' ORDER BY n.name) FROM queue.nodes n WHERE n.job = ANY (f.needs)),
+        f.needs, NULL::timestamptz
+    FROM queue.blocked b
+    CROSS JOIN LATERAL (
+        SELECT ARRAY(SELECT d.needs FROM queue.dependencies d WHERE d.job = b.job ORDER BY d.needs LIMIT 10) AS needs
+    ) f
+    WHERE b.job = (asked).id;
+END;
+COMMENT ON FUNCTION queue.why_blocked IS 'Whether a job waits for others of its workflow, or for signals and times: which, up to ten of them.';
 CREATE FUNCTION queue.why(id uuid) RETURNS TABLE (reason text, detail text, jobs uuid[], until timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -262,6 +278,9 @@ BEGIN
             SELECT EXISTS (SELECT FROM queue.scheduled s WHERE s.job = why.id AND s.holds)
                 AND NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = why.id) AS rated
         ) s;
+    ELSIF EXISTS (SELECT FROM queue.blocked b WHERE b.job = why.id) THEN
+        answered := true;
+        RETURN QUERY SELECT * FROM queue.why_blocked(asked);
     ELSE
         before := queue.jobs_before(asked, rules.fair, max_before + 1);
         RETURN QUERY SELECT * FROM queue.why_key(asked, place);
@@ -286,7 +305,7 @@ BEGIN
         RETURN QUERY SELECT 'ready', 'nothing is in its way: a claim is about to take it', NULL::uuid[], NULL::timestamptz;
     END IF;
 END $$;
-COMMENT ON FUNCTION queue.why IS 'Why a job does not run, everything that is in its way: paused, scheduled, key, key_rate, concurrency, rate, behind, no_worker; ready when nothing is; or the state of a job that runs or has ended. No row: there is no such job.';
+COMMENT ON FUNCTION queue.why IS 'Why a job does not run, everything that is in its way: paused, scheduled, waits, key, key_rate, concurrency, rate, behind, no_worker; ready when nothing is; or the state of a job that runs or has ended. No row: there is no such job.';
 
 CREATE FUNCTION queue.is_served(queue text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -308,5 +327,5 @@ END;
 COMMENT ON FUNCTION queue.is_served IS 'Whether some worker is there for a queue. That of a worker that died is known after ten minutes.';
 
 REVOKE ALL ON FUNCTION queue.set_rules, queue.line_up, queue.judge_again, queue.set_limit, queue.set_share, queue.holders_of,
-    queue.moment, queue.jobs_before, queue.why_not_waiting, queue.why_key, queue.why_queue, queue.why, queue.is_served
+    queue.moment, queue.jobs_before, queue.why_not_waiting, queue.why_key, queue.why_blocked, queue.why_queue, queue.why_blocked, queue.why, queue.is_served
     FROM PUBLIC;

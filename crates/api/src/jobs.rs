@@ -145,7 +145,7 @@ pub async fn show(cx: Data<Context>, id: Path<Uuid>) -> Result<Json<Job>, ApiErr
 /// One thing that keeps a job from running, or the state of a job that nothing keeps.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Why {
-    /// paused, scheduled, key, key_rate, concurrency, rate, behind or no_worker; or ready, running, done,
+    /// paused, scheduled, waits, key, key_rate, concurrency, rate, behind or no_worker; or ready, running, done,
     /// discarded, dead, cancelled or pruned.
     #[schema(example = "key")]
     reason: String,

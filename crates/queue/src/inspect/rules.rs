@@ -25,12 +25,12 @@ pub struct ShareView {
 /// One thing that keeps a job from running, or the state of a job that nothing keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
-    /// paused, scheduled, key, key_rate, concurrency, rate, behind, no_worker; or ready, running, done,
+    /// paused, scheduled, waits, key, key_rate, concurrency, rate, behind, no_worker; or ready, running, done,
     /// discarded, dead, cancelled, pruned.
     pub reason: String,
     /// The same for people.
     pub detail: Option<String>,
-    /// Jobs that hold its key; up to ten.
+    /// Jobs that hold its key, or that it waits for; up to ten.
     pub jobs: Vec<Uuid>,
     /// When this stops keeping it, where that is known.
     pub until: Option<DateTime<Utc>>,

@@ -189,3 +189,19 @@ async fn a_limit_of_the_key_is_the_one_that_is_told() {
     assert!(told.starts_with("of the jobs with its key 2 run at a time at most"), "{told}");
     assert_eq!(holders, ids[..2]);
 }
+
+#[tokio::test]
+async fn a_job_of_a_workflow_waits_for_those_it_needs() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    let workflow = queue::Workflow::named("evening")
+        .add("first", job("first"))
+        .signal("applause")
+        .add("last", job("last"))
+        .after(["first", "applause"]);
+    let pushed = queue::push_workflow(db, workflow).await.unwrap();
+    let (said, jobs) = one(db, pushed.jobs["last"], "waits").await;
+    assert_eq!(said, "it waits for 2 of its workflow: applause, first");
+    assert!(jobs.contains(&pushed.jobs["first"]), "{jobs:?}");
+    assert_eq!(reasons(db, pushed.jobs["last"]).await, ["waits"]);
+}
