@@ -229,3 +229,38 @@ async fn a_working_process_heeds_changes_at_once() {
     }
     working.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn rules_change_under_the_hands_of_workers_and_every_job_runs_once() {
+    const JOBS: usize = 3000;
+    let theatre = Theatre::live().await;
+    let db = &theatre.db.pool;
+    let name = |n: usize| format!("j{n}");
+    let some = |n: usize| match n % 3 {
+        0 => keyed(&name(n), &name(n % 50)).tenant(name(n % 7)),
+        _ => job(&name(n)),
+    };
+    push(db, (0..JOBS).map(some)).await;
+    let workers = [theatre.fleet.start(worker(8)), theatre.fleet.start(worker(8))];
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    let mut round = 0;
+    while theatre.stage.order().len() < JOBS {
+        assert!(tokio::time::Instant::now() < limit, "{:?}", view(db).await);
+        round += 1;
+        let rules = SetRules {
+            fair: Some(round % 2 == 1),
+            concurrency: Some((round % 3 == 0).then_some(5)),
+            key_concurrency: Some((round % 4 < 2).then_some(3)),
+            ..SetRules::default()
+        };
+        set_rules(db, "theatre", &rules).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for working in workers {
+        working.stop().await.unwrap();
+    }
+    let mut order = theatre.stage.order();
+    order.sort();
+    order.dedup();
+    assert_eq!((order.len(), theatre.stage.order().len()), (JOBS, JOBS));
+}
