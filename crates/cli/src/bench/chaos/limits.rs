@@ -108,7 +108,7 @@ mod tests {
         let two = [leased(1, &[1], 0), leased(2, &[2], 0)];
         assert_eq!(exceeded(&two), [0, 0, 0]);
         let third = leased(3, &[3], 1_000_000);
-        assert_eq!(exceeded(&[&two[..], &[third.clone()]].concat()), [1, 0, 0]);
+        assert_eq!(exceeded(&[&two[..], std::slice::from_ref(&third)].concat()), [1, 0, 0]);
         assert_eq!(exceeded(&[&two[..], &[ended(1, 1), third]].concat()), [0, 0, 0]);
     }
 
@@ -118,7 +118,7 @@ mod tests {
             [pushed(1, Some("a")), pushed(2, Some("a")), pushed(3, None), leased(1, &[1], 0)];
         let second = leased(2, &[2], 1_000_000);
         assert_eq!(exceeded(&[&first[..], &[leased(2, &[3], 0)]].concat()), [0, 0, 0]);
-        assert_eq!(exceeded(&[&first[..], &[second.clone()]].concat()), [0, 1, 0]);
+        assert_eq!(exceeded(&[&first[..], std::slice::from_ref(&second)].concat()), [0, 1, 0]);
         assert_eq!(exceeded(&[&first[..], &[ended(1, 1), second]].concat()), [0, 0, 0]);
     }
 
