@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use queue::inspect::{self, JobState, JobView};
 use queue::testing::TestDatabase;
-use queue::{Backoff, Clock, Fleet, Job, Outcome, Retry, Run};
+use queue::{Backoff, Clock, Fleet, Job, Outcome, Pool, Retry, Run, WorkOptions};
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
@@ -110,6 +110,12 @@ pub async fn wait(job: Wait, stage: Stage, run: Run) -> anyhow::Result<Outcome> 
         bail!("stopped when asked");
     }
     std::future::pending().await
+}
+
+/// As many at a time of everything the theatre plays, wherever its database is.
+pub fn work(concurrency: usize) -> WorkOptions {
+    let pools = vec![Pool { queue: "theatre".into(), concurrency }];
+    WorkOptions { pooled: queue::testing::is_pooled(), ..WorkOptions::new(pools) }
 }
 
 /// A database, a stage and a fleet on a fixed clock.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use queue::inspect::JobState;
-use queue::{Pool, WorkOptions};
 use serde_json::json;
 
 use super::stage::{End, end, job, keyed, push, set, take, waiting};
@@ -194,7 +193,7 @@ async fn workers_share_keys() {
     let ids = push(db, jobs).await;
     let work = || {
         let fleet = Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage);
-        fleet.start(WorkOptions::new(vec![Pool { queue: "theatre".into(), concurrency: 8 }]))
+        fleet.start(crate::support::work(8))
     };
     let (one, other) = (work(), work());
     for id in ids {

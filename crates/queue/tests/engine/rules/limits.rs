@@ -31,8 +31,7 @@ async fn what_ran_before_there_was_a_limit_counts() {
     let db = &theatre.db.pool;
     let hang = crate::support::Wait { heeds: true };
     let id = queue::push(db, hang).await.unwrap().id;
-    let pools = vec![queue::Pool { queue: "theatre".into(), concurrency: 2 }];
-    let working = theatre.fleet.start(queue::WorkOptions::new(pools));
+    let working = theatre.fleet.start(crate::support::work(2));
     theatre.until(id, JobState::Running).await;
     set(db, json!({ "concurrency": 1 })).await;
     let other = push(db, [job("other")]).await[0];

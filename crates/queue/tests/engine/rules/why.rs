@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use queue::inspect::{self, JobState, Why};
-use queue::{Push, SetRules, WorkOptions, set_limit, set_rules};
+use queue::{Push, SetRules, set_limit, set_rules};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -42,8 +42,7 @@ async fn a_job_that_nothing_keeps_is_ready_and_one_that_is_not_there_has_no_reas
     let reasons = why(db, id).await;
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     assert_eq!(detail(&reasons[0]), "no worker of its queue has ever been seen");
-    let pools = vec![queue::Pool { queue: "theatre".into(), concurrency: 1 }];
-    let working = theatre.fleet.start(WorkOptions::new(pools));
+    let working = theatre.fleet.start(crate::support::work(1));
     theatre.until(id, JobState::Done).await;
     queue::pause(db, "theatre").await.unwrap();
     let id = push(db, [job("j2")]).await[0];
@@ -156,8 +155,7 @@ async fn in_a_fair_queue_only_jobs_of_its_tenant_are_before_it() {
 async fn a_job_that_runs_or_has_ended_is_told_so() {
     let theatre = Theatre::live().await;
     let db = &theatre.db.pool;
-    let pools = vec![queue::Pool { queue: "theatre".into(), concurrency: 1 }];
-    let working = theatre.fleet.start(WorkOptions::new(pools));
+    let working = theatre.fleet.start(crate::support::work(1));
     let id = queue::push(db, Wait { heeds: true }).await.unwrap().id;
     theatre.until(id, JobState::Running).await;
     let behind = push(db, [job("j1")]).await[0];

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use queue::inspect::{JobState, NodeView, WorkflowView};
 use queue::{
-    After, Pool, Push, WorkOptions, Workflow, Working, cancel, cancel_workflow, push_workflow,
-    retry_workflow,
+    After, Push, Workflow, Working, cancel, cancel_workflow, push_workflow, retry_workflow,
 };
 
 use super::{leftovers, view};
@@ -124,8 +123,7 @@ async fn operators_who_cancel_and_retry_meanwhile_leave_nobody_waiting() {
 
 fn workers(theatre: &Theatre) -> Vec<Working> {
     let start = |_| {
-        let pools = vec![Pool { queue: "theatre".into(), concurrency: 4 }];
-        Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage).start(WorkOptions::new(pools))
+        Theatre::fleet(&theatre.db, &theatre.clock, &theatre.stage).start(crate::support::work(4))
     };
     (0..WORKERS).map(start).collect()
 }

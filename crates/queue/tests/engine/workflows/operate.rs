@@ -65,8 +65,7 @@ async fn a_running_member_of_a_cancelled_workflow_is_asked_to_stop() {
         .add("b", ok("b"))
         .after(["a"]);
     let pushed = push_workflow(&*theatre.db, workflow).await.unwrap();
-    let pools = vec![queue::Pool { queue: "theatre".into(), concurrency: 2 }];
-    let working = theatre.fleet.start(queue::WorkOptions::new(pools));
+    let working = theatre.fleet.start(crate::support::work(2));
     theatre.until(pushed.jobs["a"], JobState::Running).await;
     assert_eq!(cancel_workflow(&theatre.db, pushed.id, "ada").await.unwrap(), 2);
     theatre.until(pushed.jobs["a"], JobState::Cancelled).await;

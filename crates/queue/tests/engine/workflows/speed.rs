@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use queue::inspect::JobState;
-use queue::{Batch, Pool, WorkOptions, Workflow, push_workflow};
+use queue::{Batch, Workflow, push_workflow};
 
 use super::{leftovers, ok};
 use crate::support::{Act, Theatre};
@@ -31,8 +31,7 @@ async fn ten_thousand_children_start_their_parent_under_an_old_snapshot() {
 async fn run_parent_of_many(theatre: &Theatre) {
     let start = Instant::now();
     let pushed = parent_of_many(theatre).await;
-    let pools = vec![Pool { queue: "theatre".into(), concurrency: 50 }];
-    let working = theatre.fleet.start(WorkOptions::new(pools));
+    let working = theatre.fleet.start(crate::support::work(50));
     let limit = Instant::now() + Duration::from_secs(120);
     while theatre.state(pushed.jobs["on_success"]).await != JobState::Done {
         assert!(Instant::now() < limit, "still not done");
