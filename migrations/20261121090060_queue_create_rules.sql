@@ -750,7 +750,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, as many as there is room for in the process, of which so many would start at once. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
 
-REVOKE ALL ON FUNCTION queue.mark_queues, queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
+-- Volatile, so that it has a snapshot of its own: the one of the statement that calls queue.take is older
+-- than what queue.take has seen, and would miss jobs that were pushed in between.
+CREATE FUNCTION queue.jobs_taken(ids uuid[]) RETURNS SETOF queue.jobs
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT j.* FROM unnest(ids) AS u(id) JOIN queue.jobs j ON j.id = u.id;
+END;
+COMMENT ON FUNCTION queue.jobs_taken IS 'The jobs that queue.take has just taken.';
+
+REVOKE ALL ON FUNCTION queue.jobs_taken, queue.mark_queues, queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
     queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.running_in, queue.let_in, queue.pace, queue.take
     FROM PUBLIC;
 ALTER TABLE queue.limits ENABLE ROW LEVEL SECURITY;

@@ -24,8 +24,8 @@ UNION ALL (
         j.kind, j.args, j.owner,
         j.trace, j.workflow, j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)
     FROM took
-    CROSS JOIN LATERAL unnest(took.jobs, took.attempts, took.max_attempts, took.priorities, took.seqs, took.tenants)
-        WITH ORDINALITY AS t(job, attempt, max_attempts, priority, seq, tenant, nth)
-    JOIN queue.jobs j ON j.id = t.job
+    CROSS JOIN LATERAL queue.jobs_taken(took.jobs) j
+    JOIN LATERAL unnest(took.jobs, took.attempts, took.max_attempts, took.priorities, took.seqs, took.tenants)
+        WITH ORDINALITY AS t(job, attempt, max_attempts, priority, seq, tenant, nth) ON t.job = j.id
     ORDER BY t.nth
 )

@@ -182,6 +182,53 @@ async fn an_end_under_way_is_not_missed() {
     assert_eq!(claim.await.unwrap(), "a2");
 }
 
+/// A claim may wait inside for longer than a push takes: what it takes then is younger than its statement.
+#[tokio::test]
+async fn a_job_that_is_pushed_while_a_claim_waits_is_not_lost() {
+    const TAKE: &str = include_str!("../../../sql/take.sql");
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    push(db, [keyed("a1", "a")]).await;
+    take(db, 10).await;
+    push(db, [keyed("a2", "a")]).await;
+    let mut tx = db.begin().await.unwrap();
+    sqlx::query("SELECT queue.share_gate('theatre')").execute(&mut *tx).await.unwrap();
+    let claim = tokio::spawn({
+        let db = db.clone();
+        async move {
+            sqlx::query(TAKE)
+                .bind(None::<chrono::DateTime<chrono::Utc>>)
+                .bind("theatre")
+                .bind(10)
+                .bind(10)
+                .bind(0)
+                .bind(10.0)
+                .bind(vec![i16::MIN])
+                .bind(vec![0i64])
+                .bind(vec![i16::MAX])
+                .bind(false)
+                .bind(false)
+                .fetch_all(&db)
+                .await
+                .unwrap()
+                .len()
+        }
+    });
+    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(db).await.unwrap() {
+        assert!(!claim.is_finished(), "the claim should wait");
+        tokio::task::yield_now().await;
+    }
+    push(db, [job("young")]).await;
+    tx.commit().await.unwrap();
+    let leased = "SELECT cardinality(jobs) FROM queue.leases ORDER BY token DESC LIMIT 1";
+    let (told, leased) = (
+        claim.await.unwrap() - 1,
+        async { sqlx::query_scalar::<_, i32>(leased).fetch_one(db).await.unwrap() }.await,
+    );
+    assert_eq!((told, leased), (1, 1), "told of as many as are leased");
+}
+
 #[tokio::test]
 async fn workers_share_keys() {
     let theatre = Theatre::live().await;
