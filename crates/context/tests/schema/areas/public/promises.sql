@@ -1,0 +1,42 @@
+-- promise: A sign-up brings a profile and settings, and never fails for what it says about itself.
+INSERT INTO auth.users (id, email, raw_user_meta_data) VALUES
+    ('11111111-1111-4111-8111-111111111111', 'new@example.org', '{"username": "OWNER", "locale": "english", "time_zone": "Mars/Olympus"}');
+SELECT world.same((SELECT (username, email, locale, time_zone)::text FROM public.profiles WHERE id = '11111111-1111-4111-8111-111111111111'), '(,new@example.org,fr,UTC)');
+SELECT world.same((SELECT count(*) FROM public.user_settings WHERE user_id = '11111111-1111-4111-8111-111111111111'), 1::bigint);
+
+-- promise: An account that goes leaves the profile, without its account.
+INSERT INTO auth.users (id, email) VALUES ('11111111-1111-4111-8111-111111111111', 'new@example.org');
+DELETE FROM auth.users WHERE id = '11111111-1111-4111-8111-111111111111';
+SELECT world.same((SELECT account_id FROM public.profiles WHERE id = '11111111-1111-4111-8111-111111111111'), NULL::uuid);
+
+-- promise: A tombstone has no name, no address and no account.
+SELECT world.fails($$UPDATE public.profiles SET erased_at = now() WHERE id = world.id('owner')$$, 'ck_profiles_erased');
+
+-- promise: Nobody reads the address of others, or gives the own profile to somebody else.
+SELECT world.act_as('other');
+SELECT world.fails($$SELECT email FROM public.profiles$$, '42501');
+SELECT world.fails($$UPDATE public.profiles SET id = gen_random_uuid()$$, '42501');
+SELECT world.act_as('anon');
+SELECT world.same((SELECT array_agg(username) FROM public.profiles), '{other}'::text[]);
+
+-- promise: updated_at follows every change.
+UPDATE public.profiles SET updated_at = '2000-01-01' WHERE id = world.id('owner');
+SELECT world.same((SELECT updated_at = now() FROM public.profiles WHERE id = world.id('owner')), true);
+
+-- promise: One answer to a question of consent counts at a time, and only its end can be added to it.
+SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('owner'), 'marketing.email', false, 'settings')$$, 'uq_user_consents_current');
+SELECT world.act_as('owner');
+UPDATE public.user_consents SET revoked_at = now();
+INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('owner'), 'marketing.email', false, 'settings');
+SELECT world.fails($$UPDATE public.user_consents SET granted = true$$, '42501');
+
+-- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE public.profiles SET username = 'No spaces'$$, 'ck_profiles_username');
+SELECT world.fails($$UPDATE public.profiles SET username = 'other' WHERE id = world.id('owner')$$, 'uq_profiles_username');
+SELECT world.fails($$UPDATE public.profiles SET email = 'OTHER@example.org' WHERE id = world.id('owner')$$, 'uq_profiles_email');
+SELECT world.fails($$UPDATE public.profiles SET locale = 'french'$$, 'ck_profiles_locale');
+SELECT world.fails($$UPDATE public.profiles SET account_id = world.id('owner') WHERE id = world.id('other')$$, 'ck_profiles_account');
+SELECT world.fails($$INSERT INTO public.profile_links (user_id, kind, url) VALUES (world.id('owner'), 'website', 'javascript:alert(1)')$$, 'ck_profile_links_url');
+SELECT world.fails($$INSERT INTO public.profile_links (user_id, kind, url) VALUES (gen_random_uuid(), 'website', 'https://example.org')$$, 'fk_profile_links_user');
+SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('other'), 'terms', true, 'telepathy')$$, 'ck_user_consents_source');
+SELECT world.fails($$UPDATE public.user_settings SET ui_settings = '[]'$$, 'ck_user_settings_ui');

@@ -1,0 +1,1 @@
+INSERT INTO util.partitioned_tables (parent) VALUES ('world.events');
