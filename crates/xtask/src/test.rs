@@ -6,7 +6,7 @@ mod tally;
 
 use std::{
     io::Write as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -25,9 +25,10 @@ use crate::{
     shell::{Failed, Shell, cargo, root},
 };
 
-/// The crate whose tests also run on the oldest Postgres that is supported.
-const SMOKE_CRATE: &str = "queue";
-/// Those of its tests that also run behind a pooler, and without notifications.
+/// Crates and those of their test programs that also run on the oldest Postgres that is supported.
+const ALSO_ON_16: [(&str, &str); 3] =
+    [("queue", "queue"), ("queue", ENGINE_TESTS), ("context", "schema")];
+/// The program that also runs behind a pooler, and without notifications.
 const ENGINE_TESTS: &str = "engine";
 
 /// Promises that hold only without a pooler, and why.
@@ -69,18 +70,25 @@ async fn checks(shell: &Shell, report: &mut Report) -> anyhow::Result<()> {
     let on_18 = async |postgres: &Postgres| on_newest(shell, report, postgres).await;
     let programs = shell.with_postgres(Version::Pg18, on_18).await?;
     let on_16 = async |postgres: &Postgres| {
-        let title = format!("tests of {SMOKE_CRATE} on PostgreSQL 16");
-        report.step(&title, async |tally| smoke(shell, postgres, programs, tally).await).await
+        let title = "tests of the engine and the schema on PostgreSQL 16";
+        report.step(title, async |tally| smoke(shell, postgres, programs, tally).await).await
     };
     shell.with_postgres(Version::Pg16, on_16).await
 }
 
-/// All checks that need a database. Returns the test programs of [`SMOKE_CRATE`].
+/// A test program that cargo has built, and the folder of its package.
+struct Program {
+    name: &'static str,
+    package: PathBuf,
+    path: PathBuf,
+}
+
+/// All checks that need a database. Returns the programs of [`ALSO_ON_16`].
 async fn on_newest(
     shell: &Shell,
     report: &mut Report,
     postgres: &Postgres,
-) -> anyhow::Result<Vec<PathBuf>> {
+) -> anyhow::Result<Vec<Program>> {
     // The macros use `.sqlx/` here, as they do on a machine without a database.
     let offline = |args: &[&str]| {
         let mut command = cargo();
@@ -113,8 +121,8 @@ async fn on_newest(
     Ok(programs)
 }
 
-/// Builds all tests and returns the programs of [`SMOKE_CRATE`].
-async fn build_tests(shell: &Shell, mut build: Command) -> anyhow::Result<Vec<PathBuf>> {
+/// Builds all tests and returns the programs of [`ALSO_ON_16`].
+async fn build_tests(shell: &Shell, mut build: Command) -> anyhow::Result<Vec<Program>> {
     build.stdout(Stdio::piped());
     let mut building = shell.spawn(build)?;
     let mut messages = String::new();
@@ -122,9 +130,7 @@ async fn build_tests(shell: &Shell, mut build: Command) -> anyhow::Result<Vec<Pa
     let read =
         async { output.read_to_string(&mut messages).await.context("read cargo's messages") };
     tokio::try_join!(building.wait(shell), read)?;
-    let programs = test_programs(&messages, &smoke_package());
-    ensure!(!programs.is_empty(), "cargo names no test program of {SMOKE_CRATE}");
-    Ok(programs)
+    ALSO_ON_16.iter().map(|(package, name)| find_program(&messages, package, name)).collect()
 }
 
 /// Runs a command that prints like cargo's tests do: shown as it comes, and counted.
@@ -167,16 +173,13 @@ async fn read_lines(
 async fn run_engine(
     shell: &Shell,
     postgres: &Postgres,
-    programs: &[PathBuf],
+    programs: &[Program],
     (variable, value): (&str, &str),
     without: &[(&str, &str)],
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    let is_engine = |program: &&PathBuf| {
-        let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.rsplit_once('-').is_some_and(|(name, _)| name == ENGINE_TESTS)
-    };
-    let program = programs.iter().find(is_engine).context("find the tests of the engine")?;
+    let program = programs.iter().find(|program| program.name == ENGINE_TESTS);
+    let program = program.context("find the tests of the engine")?;
     let mut command = test_command(postgres, program);
     command.env(variable, value).arg("--exact");
     for (name, reason) in without {
@@ -191,12 +194,12 @@ async fn run_engine(
     Ok(())
 }
 
-/// Runs the tests of one crate again, as they were built for the whole workspace: another choice of
-/// packages would mean other features, and build half of the dependencies anew.
+/// Runs tests again, as they were built for the whole workspace: another choice of packages would mean
+/// other features, and build half of the dependencies anew.
 async fn smoke(
     shell: &Shell,
     postgres: &Postgres,
-    programs: Vec<PathBuf>,
+    programs: Vec<Program>,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
     for program in programs {
@@ -205,56 +208,24 @@ async fn smoke(
     Ok(())
 }
 
-/// Runs a test program of [`SMOKE_CRATE`] as cargo would.
-fn test_command(postgres: &Postgres, program: &Path) -> Command {
-    let package = smoke_package();
-    let mut command = Command::new(program);
-    command.current_dir(&package).env("CARGO_MANIFEST_DIR", &package);
+/// Runs a test program as cargo would.
+fn test_command(postgres: &Postgres, program: &Program) -> Command {
+    let mut command = Command::new(&program.path);
+    command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
     command.env("DATABASE_URL", postgres.url(DATABASE));
     command
 }
 
-fn smoke_package() -> PathBuf {
-    root().join("crates").join(SMOKE_CRATE)
-}
-
-/// Finds the test programs of `package` in cargo's messages, one JSON object per line.
-fn test_programs(messages: &str, package: &Path) -> Vec<PathBuf> {
+/// Finds a test program in cargo's messages, one JSON object per line.
+fn find_program(messages: &str, package: &str, name: &'static str) -> anyhow::Result<Program> {
+    let package = root().join("crates").join(package);
     let manifest = format!("\"manifest_path\":\"{}\"", package.join("Cargo.toml").display());
-    let ours = messages.lines().filter(|line| line.contains(&manifest));
-    let program = |line: &str| {
+    let path = messages.lines().filter(|line| line.contains(&manifest)).find_map(|line| {
         let (_, rest) = line.split_once("\"executable\":\"")?;
-        Some(PathBuf::from(rest.split_once('"')?.0))
-    };
-    ours.filter_map(program).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_test_programs_of_one_package_are_found() {
-        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/b/queue/Cargo.toml","executable":null}
-{"reason":"compiler-artifact","manifest_path":"/b/queue/Cargo.toml","executable":"/t/queue-1"}
-{"reason":"compiler-artifact","manifest_path":"/b/queue/Cargo.toml","executable":"/t/crash-2","fresh":true}
-{"reason":"compiler-artifact","manifest_path":"/b/api/Cargo.toml","executable":"/t/api-3"}
-{"reason":"build-finished","success":true}"#;
-        let programs = test_programs(messages, Path::new("/b/queue"));
-        assert_eq!(programs, [PathBuf::from("/t/queue-1"), PathBuf::from("/t/crash-2")]);
-    }
-
-    #[tokio::test]
-    async fn a_program_that_fails_is_read_to_its_end() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "(sleep 0.2; echo last words) & exit 3"]);
-        let mut lines = Vec::new();
-        let read = |line: &[u8]| {
-            lines.push(String::from_utf8_lossy(line).into_owned());
-            Ok(())
-        };
-        let result = read_lines(&Shell::new().unwrap(), command, read).await;
-        assert!(result.unwrap_err().is::<Failed>());
-        assert_eq!(lines, ["last words\n"]);
-    }
+        let (path, _) = rest.split_once('"')?;
+        let (program, _) = path.rsplit_once('/')?.1.rsplit_once('-')?;
+        (program == name).then(|| PathBuf::from(path))
+    });
+    let path = path.with_context(|| format!("cargo built no test program {name}"))?;
+    Ok(Program { name, package, path })
 }

@@ -166,7 +166,9 @@ async fn every_rule_of_the_catalogue_holds() {
     let database = queue::testing::database(&migrator().await).await;
     let mut broken = Vec::new();
     for (rule, query) in RULES {
-        let query = format!("{OURS} SELECT string_agg(what, E'\\n  ' ORDER BY what) FROM ({query}) q(what)");
+        let query = format!(
+            "{OURS} SELECT string_agg(what, E'\\n  ' ORDER BY what) FROM ({query}) q(what)"
+        );
         let found: Option<String> = sqlx::query_scalar(AssertSqlSafe(query))
             .fetch_one(&database.pool)
             .await

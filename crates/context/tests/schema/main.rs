@@ -7,6 +7,7 @@ mod catalog;
 mod promises;
 mod rights;
 mod seeds;
+mod shape;
 mod world;
 
 use std::path::PathBuf;

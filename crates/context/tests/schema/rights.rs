@@ -50,7 +50,8 @@ async fn everybody_may_do_what_is_written_down_and_no_more() {
                 tried += 4;
                 if found != expected.replace('-', "") {
                     let (table, row) = (&line.table, &line.condition);
-                    writeln!(wrong, "{table} ({row}): {actor} {expected}, found {found:?}").unwrap();
+                    writeln!(wrong, "{table} ({row}): {actor} {expected}, found {found:?}")
+                        .unwrap();
                 }
             }
         }
