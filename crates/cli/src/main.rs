@@ -11,6 +11,7 @@ mod output;
 mod process;
 mod queues;
 mod schedule;
+mod seed;
 mod serve;
 #[cfg(feature = "embedded")]
 mod up;
@@ -50,6 +51,8 @@ enum Command {
     Schedule,
     /// Bring the database to this release
     Migrate,
+    /// Fill the database with people, courses and payments to try things on
+    Seed(seed::Args),
     /// Push, list, show, retry or cancel jobs; see why one does not run; see and redrive dead ones
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Work(args) => work::work(args).await,
         Command::Schedule => schedule::schedule().await,
         Command::Migrate => migrate::migrate(output).await,
+        Command::Seed(args) => seed::seed(args, output).await,
         Command::Jobs(command) => jobs::run(command, output).await,
         Command::Queues(args) => queues::run(args, output).await,
         Command::Cron(command) => cron::run(command, output).await,

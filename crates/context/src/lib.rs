@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod db;
+pub mod demo;
 pub mod settings;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
