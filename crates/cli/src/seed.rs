@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::value_parser;
-use context::demo::{self, MAX_MONTHS, MAX_USERS, Plan};
+use context::demo::{self, Inhabitants, MAX_MONTHS, MAX_USERS, Plan};
 
 use crate::output::{Output, table};
 use crate::process;
@@ -25,7 +25,7 @@ pub struct Args {
 
 pub async fn seed(args: Args, output: Output) -> anyhow::Result<()> {
     let cx = process::connect().await?;
-    if !args.force && demo::is_in_use(&cx.pool).await? {
+    if !args.force && demo::inhabitants(&cx.pool).await? == Inhabitants::Real {
         bail!("real people have profiles in this database; with --force the demo joins them");
     }
     let plan = Plan { users: args.users, months: args.months, seed: args.seed };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use api::keys::{self, NewKey, Permission};
+use context::demo::{self, Inhabitants, Plan};
 use context::{Context, Settings, db, telemetry};
 use embedded::{Home, Postgres, PostgresOptions, Storage, StorageOptions, Version};
 use queue::schedule;
@@ -19,6 +20,8 @@ use crate::process;
 const ENVIRONMENT: &str = "environment";
 /// Kept in the home: an API key for whoever sits at this machine.
 const API_KEY: &str = "api_key";
+/// How far back the demo goes.
+const DEMO_MONTHS: u32 = 6;
 
 pub async fn up(output: Output) -> anyhow::Result<()> {
     let stop = process::hear_signals()?;
@@ -151,6 +154,9 @@ async fn run(
     let Parts { settings, metrics, listener, stop } = parts;
     let cx = Context::connect(settings).await?;
     db::migrate(&db::connect_to_migrate(&cx.settings.database).await?).await?;
+    if stack.postgres.is_some() {
+        plant_demo(&cx).await.context("make the demo")?;
+    }
     let key = api_key(home, &cx).await.context("make an API key")?;
 
     let fleet = workers::fleet(&cx);
@@ -176,6 +182,17 @@ async fn run(
     worked.context("stop working")?;
     server.await?.context("the API ended")?;
     cx.pool.close().await;
+    Ok(())
+}
+
+/// An own database without people gets some, once. Somebody else's may be about to get real ones.
+async fn plant_demo(cx: &Context) -> anyhow::Result<()> {
+    let users = cx.settings.embedded.demo_users;
+    if users == 0 || demo::inhabitants(&cx.pool).await? != Inhabitants::Nobody {
+        return Ok(());
+    }
+    let plan = Plan { users, months: DEMO_MONTHS, seed: 1 };
+    demo::plant(&cx.pool, plan, cx.clock.now()).await?;
     Ok(())
 }
 

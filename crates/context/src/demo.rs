@@ -40,6 +40,13 @@ pub struct Area {
     pub rows: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inhabitants {
+    Nobody,
+    OfADemo,
+    Real,
+}
+
 /// Makes all of a plan, or nothing. A plan that was carried out before adds nothing.
 pub async fn plant(pool: &PgPool, plan: Plan, now: DateTime<Utc>) -> anyhow::Result<Planted> {
     ensure!((1..=MAX_USERS).contains(&plan.users), "a demo has 1 to {MAX_USERS} users");
@@ -57,16 +64,20 @@ pub async fn plant(pool: &PgPool, plan: Plan, now: DateTime<Utc>) -> anyhow::Res
     Ok(Planted { areas })
 }
 
-/// Whether somebody who is not of a demo has a profile here.
-pub async fn is_in_use(pool: &PgPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"-- demo.is_in_use
-        SELECT EXISTS (
-            SELECT FROM public.profiles WHERE email IS NULL OR email NOT LIKE '%@demo.example'
-        ) AS "in_use!""#
+/// Who has a profile here.
+pub async fn inhabitants(pool: &PgPool) -> sqlx::Result<Inhabitants> {
+    let row = sqlx::query!(
+        r#"-- demo.inhabitants
+        SELECT EXISTS (SELECT FROM public.profiles) AS "any!",
+            EXISTS (SELECT FROM public.profiles WHERE email IS NULL OR email NOT LIKE '%@demo.example') AS "real!""#
     )
     .fetch_one(pool)
-    .await
+    .await?;
+    Ok(match (row.any, row.real) {
+        (_, true) => Inhabitants::Real,
+        (true, false) => Inhabitants::OfADemo,
+        (false, false) => Inhabitants::Nobody,
+    })
 }
 
 /// The plan where SQL finds it, and the tools that it uses. They go at the end of the transaction.

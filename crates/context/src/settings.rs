@@ -123,6 +123,7 @@ pub enum MailTransport {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedded {
+    pub demo_users: u32,
     pub home: String,
     pub postgres_version: u16,
     pub postgres_port: u16,

@@ -15,6 +15,7 @@ async fn the_same_plan_makes_the_same_rows_and_adds_nothing_the_second_time() {
     assert_eq!(once, contents(&other.pool).await);
     plant(&one.pool, PLAN, one.clock.now()).await.expect("plant again");
     assert_eq!(once, contents(&one.pool).await);
+    assert_eq!(inhabitants(&one.pool).await.expect("look"), Inhabitants::OfADemo);
 }
 
 #[tokio::test]
@@ -23,7 +24,7 @@ async fn a_plan_without_people_or_of_too_many_months_is_refused() {
     for plan in [Plan { users: 0, ..PLAN }, Plan { months: 21, ..PLAN }] {
         assert!(plant(&cx.pool, plan, cx.clock.now()).await.is_err(), "{plan:?}");
     }
-    assert!(!is_in_use(&cx.pool).await.expect("look"));
+    assert_eq!(inhabitants(&cx.pool).await.expect("look"), Inhabitants::Nobody);
 }
 
 async fn a_day() -> TestContext {

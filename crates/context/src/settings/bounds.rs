@@ -16,6 +16,8 @@ const LEASE_SECONDS: RangeInclusive<u64> = 2..=3_600;
 const POLL_MILLISECONDS: RangeInclusive<u64> = 50..=5_000;
 const WORK_SHUTDOWN_SECONDS: RangeInclusive<u64> = 1..=3_600;
 const RETENTION_DAYS: RangeInclusive<u32> = 1..=3_650;
+/// More would keep `up` waiting; `beadle seed` makes them.
+const DEMO_USERS: RangeInclusive<u32> = 0..=10_000;
 /// The majors that carry pgvector and that the suite runs on.
 const POSTGRES_VERSIONS: [u16; 2] = [16, 18];
 
@@ -56,6 +58,7 @@ impl Settings {
         url("storage.endpoint", &storage.endpoint, &["http://", "https://"])?;
         filled("storage.region", &storage.region)?;
         filled("mail.from", &self.mail.from)?;
+        within("embedded.demo_users", self.embedded.demo_users, DEMO_USERS)?;
         known_version("embedded.postgres_version", self.embedded.postgres_version)
     }
 }
