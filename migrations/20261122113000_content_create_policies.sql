@@ -1,47 +1,51 @@
 -- Who sees and changes content, and the views and lists that show it.
 -- Owner: crates/api. Locks: short ones on tables that are new. Undo: DROP the policies, views and functions below.
 
+-- What policies ask is plpgsql: it keeps the plans of its queries, where a function in SQL plans them for every statement.
+
 -- What the caller makes or teaches, found once for a statement: a policy that joined the tables would ask their policies for every row.
 CREATE FUNCTION content.authored_courses() RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
     SELECT c.id FROM content.courses c WHERE c.created_by = auth.uid()
     UNION
     SELECT c.id FROM content.courses c WHERE c.instructor_id = auth.uid();
-END;
+END $$;
 COMMENT ON FUNCTION content.authored_courses IS 'The courses that the caller made or teaches.';
 
 CREATE FUNCTION content.authored_modules() RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE ROWS 50 SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
     SELECT m.id FROM content.modules m WHERE m.course_id IN (SELECT content.authored_courses());
-END;
+END $$;
 COMMENT ON FUNCTION content.authored_modules IS 'The modules of courses that the caller made or teaches.';
 
 -- The author's own course, and what of it the author may change. content.create may have been taken away since; a path for oneself needs no permission.
 CREATE FUNCTION content.may_write_course(target uuid, needs_draft boolean) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT EXISTS (
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
         SELECT FROM content.courses c
         WHERE c.id = target AND c.created_by = auth.uid() AND (c.workflow_status = 'draft' OR NOT needs_draft)
             AND (c.course_type = 'custom' OR rbac.has_permission(auth.uid(), 'content.create'))
     );
-END;
+END $$;
 COMMENT ON FUNCTION content.may_write_course IS 'Whether the caller made a course and may still work on it; if asked for, only while it is a draft.';
 
 CREATE FUNCTION content.may_write_module(target uuid) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce((SELECT content.may_write_course(m.course_id, false) FROM content.modules m WHERE m.id = target), false);
-END;
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce((SELECT content.may_write_course(m.course_id, false) FROM content.modules m WHERE m.id = target), false);
+END $$;
 COMMENT ON FUNCTION content.may_write_module IS 'Whether the caller may put lessons into a module.';
 
 CREATE FUNCTION content.may_write_lesson(target uuid) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce((SELECT l.workflow_status = 'draft' AND content.may_write_module(l.module_id) FROM content.lessons l WHERE l.id = target), false);
-END;
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce((SELECT l.workflow_status = 'draft' AND content.may_write_module(l.module_id) FROM content.lessons l WHERE l.id = target), false);
+END $$;
 COMMENT ON FUNCTION content.may_write_lesson IS 'Whether the caller made a lesson and may change it now: while it is a draft.';
 
 -- Courses ------------------------------------------------------------------------------------------

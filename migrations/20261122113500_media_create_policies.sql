@@ -58,10 +58,10 @@ CREATE POLICY uploads_insert_own ON media.uploads FOR INSERT TO authenticated
 GRANT SELECT, INSERT (id, asset_id, method, filename, mime_type, expected_size_bytes, expected_sha256, part_size_bytes) ON media.uploads TO authenticated;
 
 CREATE FUNCTION media.may_read(asset_id uuid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM media.assets a WHERE a.id = may_read.asset_id AND a.upload_status = 'ready');
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM media.assets a WHERE a.id = may_read.asset_id AND a.upload_status = 'ready');
+END $$;
 COMMENT ON FUNCTION media.may_read IS 'Whether the caller may be given the file of an asset now: policies of media.assets decide. Asked before a URL is signed.';
 REVOKE ALL ON FUNCTION media.may_read FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION media.may_read TO anon, authenticated, service_role;
