@@ -115,6 +115,8 @@ CREATE TABLE vector.documents (
 CREATE UNIQUE INDEX uq_documents_source ON vector.documents (collection_id, source_type, source_ref) WHERE source_ref IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX idx_documents_collection ON vector.documents (collection_id, owner_id);
 CREATE INDEX idx_documents_owner ON vector.documents (owner_id, created_at DESC) WHERE owner_id IS NOT NULL;
+-- What others may read too: for the policy, whose other half is the owner's index.
+CREATE INDEX idx_documents_visibility ON vector.documents (visibility) WHERE visibility <> 'private';
 CREATE INDEX idx_documents_checksum ON vector.documents (collection_id, checksum) WHERE checksum IS NOT NULL;
 CREATE INDEX idx_documents_tags ON vector.documents USING gin (tags);
 CREATE INDEX idx_documents_source_ref ON vector.documents (source_type, source_ref) WHERE source_ref IS NOT NULL;
@@ -278,9 +280,12 @@ CREATE POLICY documents_read ON vector.documents FOR SELECT TO authenticated
     USING (deleted_at IS NULL AND (visibility = 'members' OR visibility = 'scoped' AND scopes && (SELECT vector.scopes())));
 GRANT SELECT, UPDATE (title, rights, tags, deleted_at) ON vector.documents TO authenticated;
 
--- Who sees the document sees of it what counts.
+-- Who sees the document sees of it what counts. Said with = the planner may read all documents first, to look each
+-- chunk up among them; said so it looks each chunk's document up by its key.
 CREATE POLICY chunks_read ON vector.chunks FOR SELECT TO authenticated
-    USING (EXISTS (SELECT FROM vector.documents d WHERE d.id = chunks.document_id AND d.generation = chunks.generation));
+    USING (EXISTS (
+        SELECT FROM vector.documents d WHERE d.id = chunks.document_id AND d.generation BETWEEN chunks.generation AND chunks.generation
+    ));
 CREATE POLICY ingestions_own ON vector.ingestions FOR SELECT TO authenticated
     USING (EXISTS (SELECT FROM vector.documents d WHERE d.id = ingestions.document_id AND d.owner_id = (SELECT auth.uid())));
 CREATE POLICY retrieval_logs_own ON vector.retrieval_logs FOR SELECT TO authenticated USING (user_id = (SELECT auth.uid()));

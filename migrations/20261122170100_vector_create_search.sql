@@ -73,17 +73,23 @@ RETURN CASE WHEN language IS NOT NULL THEN websearch_to_tsquery(vector.text_conf
 END;
 COMMENT ON FUNCTION vector.word_query IS 'Words as a person types them, cut as those of documents are; without a language as several would.';
 
+-- Under row level security the index of words would not be used: what compares words might tell of rows that are not
+-- to be seen. So this function sees all of them, and says itself, as the policies do, who may read what.
 CREATE FUNCTION vector.matching_words(
     query_text text, match_count integer DEFAULT 5, in_collections uuid[] DEFAULT NULL, in_tags text[] DEFAULT NULL,
     in_language text DEFAULT NULL
 ) RETURNS TABLE (chunk_id uuid, score double precision)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT c.id, ts_rank_cd(c.terms, q.words, 33)::double precision
     FROM vector.word_query(matching_words.query_text, matching_words.in_language) AS q(words)
     JOIN vector.chunks c ON c.terms @@ q.words
     JOIN vector.documents d ON d.id = c.document_id AND d.generation = c.generation
     WHERE d.deleted_at IS NULL
+        AND (
+            NOT (SELECT util.is_client()) OR d.owner_id = (SELECT auth.uid()) OR d.visibility = 'members'
+            OR d.visibility = 'scoped' AND d.scopes && (SELECT vector.scopes())
+        )
         AND (in_collections IS NULL OR c.collection_id = ANY (in_collections)) AND (in_tags IS NULL OR d.tags && in_tags)
         AND (in_language IS NULL OR d.language = in_language)
     ORDER BY 2 DESC, c.id

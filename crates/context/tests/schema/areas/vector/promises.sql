@@ -46,6 +46,18 @@ SELECT world.fails('SELECT vector.search()', '22023');
 SELECT world.act_as('service');
 SELECT world.same((SELECT array_agg(content) FROM vector.search(query_text => 'leçon payante', in_language => 'fr')), '{Les leçons payantes}'::text[]);
 
+-- promise: Whoever searches by words finds what the policies let that one read, and no more.
+SELECT world.act_as('owner');
+SELECT world.same((SELECT array_agg(m.chunk_id ORDER BY 1) FROM vector.matching_words('half or thirds or counted or welcome or payantes', 50) m), (SELECT array_agg(id ORDER BY 1) FROM vector.chunks));
+SELECT world.same((SELECT count(*) FROM vector.chunks), 3::bigint);
+SELECT world.act_as('other');
+SELECT world.same((SELECT array_agg(m.chunk_id ORDER BY 1) FROM vector.matching_words('half or thirds or counted or welcome or payantes', 50) m), (SELECT array_agg(id ORDER BY 1) FROM vector.chunks));
+SELECT set_config('request.jwt.claims', jsonb_build_object('sub', world.id('other'), 'role', 'authenticated', 'rag_scopes', '["course:42"]'::jsonb)::text, true);
+SELECT world.same((SELECT array_agg(m.chunk_id ORDER BY 1) FROM vector.matching_words('half or thirds or counted or welcome or payantes', 50) m), (SELECT array_agg(id ORDER BY 1) FROM vector.chunks));
+SELECT world.same((SELECT count(*) FROM vector.chunks), 2::bigint);
+SELECT world.act_as('anon');
+SELECT world.fails($$SELECT vector.matching_words('half')$$, '42501');
+
 -- promise: A new set of chunks takes the place of the old one in one step, and only when it is complete.
 SELECT world.act_as('service');
 INSERT INTO vector.chunks (document_id, collection_id, generation, chunk_index, content, content_hash, start_offset, end_offset, token_count)
