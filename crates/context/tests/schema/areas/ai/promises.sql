@@ -130,6 +130,22 @@ SELECT world.fails($$SELECT ai.merge_memory('{}')$$, '42501');
 DELETE FROM ai.assistant_sessions WHERE user_id = world.id('owner');
 SELECT world.same((SELECT count(*) FROM ai.assistant_messages) + (SELECT count(*) FROM ai.message_keys) + (SELECT count(*) FROM ai.tool_invocations), 0::bigint);
 
+-- promise: What a model made is approved by a person who may publish, once, and never by itself.
+SELECT world.act_as('owner');
+SELECT world.same(ai.review_content('0b100000-0000-4000-8000-000000000002', true) ->> 'error', 'not_permitted');
+SELECT world.act_as('admin');
+SELECT world.same(ai.review_content('0b100000-0000-4000-8000-000000000002', true, '{"stars": 5}') ->> 'status', 'approved');
+SELECT world.same(ai.review_content('0b100000-0000-4000-8000-000000000002', false) ->> 'error', 'not_waiting');
+SELECT world.same((SELECT (is_approved, reviewed_by = world.id('admin'))::text FROM ai.generated_content), '(t,t)');
+SELECT world.act_as('operator');
+SELECT world.fails($$UPDATE ai.generated_content SET status = 'approved', reviewed_by = NULL, reviewed_at = NULL$$, 'ck_generated_content_reviewed');
+
+-- promise: A task is of a project of the same person, and goes with it.
+SELECT world.fails($$INSERT INTO ai.tasks (user_id, project_id, task_type) SELECT world.id('other'), project_id, task_type FROM ai.tasks$$, 'fk_tasks_project');
+SELECT world.act_as('owner');
+DELETE FROM ai.projects;
+SELECT world.same((SELECT count(*) FROM ai.tasks), 0::bigint);
+
 -- promise: Wrong input is refused by name.
 SELECT world.fails($$INSERT INTO ai.providers (provider_key, display_name, protocol) VALUES ('openai', 'Again', 'openai')$$, 'uq_providers_key');
 SELECT world.fails($$INSERT INTO ai.providers (provider_key, display_name, protocol) VALUES ('x_ai', 'X', 'telepathy')$$, 'ck_providers_protocol');
@@ -155,3 +171,9 @@ SELECT world.fails($$UPDATE ai.tool_invocations SET status = 'succeeded'$$, '235
 SELECT world.fails($$UPDATE ai.tool_invocations SET status = 'failed', completed_at = now()$$, 'ck_tool_invocations_failed');
 SELECT world.fails($$UPDATE ai.tool_invocations SET status = 'done'$$, 'ck_tool_invocations_status');
 SELECT world.fails($$UPDATE ai.user_memories SET data = '[]'$$, 'ck_user_memories_data');
+SELECT world.fails($$UPDATE ai.tasks SET status = 'completed', completed_at = now()$$, 'ck_tasks_succeeded');
+SELECT world.fails($$UPDATE ai.tasks SET status = 'failed', completed_at = now()$$, 'ck_tasks_failed');
+SELECT world.fails($$UPDATE ai.tasks SET priority = 101$$, 'ck_tasks_priority');
+SELECT world.fails($$UPDATE ai.generated_content SET confidence = 1.01$$, 'ck_generated_content_confidence');
+SELECT world.fails($$UPDATE ai.generated_content SET content = NULL$$, 'ck_generated_content_made');
+SELECT world.fails($$INSERT INTO ai.generated_content (request_id, requested_by, content_type) SELECT request_id, requested_by, 'hint' FROM ai.generated_content$$, 'uq_generated_content_seed');

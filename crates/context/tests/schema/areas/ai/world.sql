@@ -11,3 +11,7 @@ FROM ai.models m WHERE m.model_key = 'gpt-4o-mini';
 INSERT INTO ai.tool_invocations (session_id, user_id, tool_name) VALUES ('0a100000-0000-4000-8000-000000000001', world.id('owner'), 'search_library');
 SELECT ai.merge_memory('{"likes": {"topic": "fractions"}}', world.id('owner'));
 SELECT ai.log_usage('world-1', 'assistant', m.id, 1000, 200, user_id => world.id('owner')) FROM ai.models m WHERE m.model_key = 'gpt-4o-mini';
+INSERT INTO ai.projects (id, user_id, name) VALUES ('0b100000-0000-4000-8000-000000000001', world.id('owner'), 'Thesis');
+INSERT INTO ai.tasks (user_id, project_id, task_type) VALUES (world.id('owner'), '0b100000-0000-4000-8000-000000000001', 'summarise');
+INSERT INTO ai.generated_content (id, request_id, requested_by, content_type, model_id, content, confidence, status)
+SELECT '0b100000-0000-4000-8000-000000000002', gen_random_uuid(), world.id('owner'), 'hint', id, '{"text": "Think of a pie."}', 0.8, 'generated' FROM ai.models WHERE model_key = 'gpt-4o-mini';
