@@ -40,3 +40,50 @@ SELECT world.fails($$INSERT INTO public.profile_links (user_id, kind, url) VALUE
 SELECT world.fails($$INSERT INTO public.profile_links (user_id, kind, url) VALUES (gen_random_uuid(), 'website', 'https://example.org')$$, 'fk_profile_links_user');
 SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('other'), 'terms', true, 'telepathy')$$, 'ck_user_consents_source');
 SELECT world.fails($$UPDATE public.user_settings SET ui_settings = '[]'$$, 'ck_user_settings_ui');
+
+-- promise: A tombstone keeps no name, no words about the person, and is filled by nobody with an old token.
+SELECT world.fails($$UPDATE public.profiles SET username = NULL, email = NULL, account_id = NULL, erased_at = now() WHERE id = world.id('owner')$$, 'ck_profiles_erased');
+UPDATE public.profiles SET username = NULL, email = NULL, account_id = NULL, display_name = '', erased_at = now() WHERE id = world.id('owner');
+SELECT world.act_as('owner');
+UPDATE public.profiles SET bio = 'still here';
+SELECT world.act_as('operator');
+SELECT world.same((SELECT bio FROM public.profiles WHERE id = world.id('owner')), '');
+
+-- promise: A time zone that the server does not know is refused, so that no work of the night stops over it.
+SELECT world.act_as('owner');
+SELECT world.fails($$UPDATE public.profiles SET time_zone = 'Mars/Olympus'$$, 'trg_profiles_check_time_zone');
+UPDATE public.profiles SET time_zone = 'Africa/Algiers';
+
+-- promise: Mails follow the address of the account, and nobody's address goes to a second profile.
+UPDATE auth.users SET email = 'moved@example.org' WHERE id = world.id('owner');
+SELECT world.same((SELECT email FROM public.profiles WHERE id = world.id('owner')), 'moved@example.org');
+UPDATE public.profiles SET email = 'taken@example.org' WHERE id = world.id('other');
+UPDATE auth.users SET email = 'taken@example.org' WHERE id = world.id('owner');
+SELECT world.same((SELECT email FROM public.profiles WHERE id = world.id('owner')), NULL::text);
+
+-- promise: Accounts that were there before get what a sign-up gets, once.
+ALTER TABLE auth.users DISABLE TRIGGER trg_users_create_profile;
+INSERT INTO auth.users (id, email, raw_user_meta_data) VALUES ('11111111-1111-4111-8111-111111111111', 'early@example.org', '{"username": "early"}');
+SELECT public.adopt_account(id, email, raw_user_meta_data) FROM auth.users;
+SELECT public.adopt_account(id, email, raw_user_meta_data) FROM auth.users;
+SELECT world.same((SELECT (username, email)::text FROM public.profiles WHERE id = '11111111-1111-4111-8111-111111111111'), '(early,early@example.org)');
+SELECT world.same(rbac.has_role('11111111-1111-4111-8111-111111111111', 'member'), true);
+SELECT world.same((SELECT count(*) FROM public.profiles), 7::bigint);
+
+-- promise: The history of consents cannot be made up: not its time, not its end, not its origin.
+SELECT world.act_as('owner');
+SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source, granted_at) VALUES (world.id('owner'), 'ads', true, 'settings', '2020-01-01')$$, '42501');
+SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('owner'), 'ads', true, 'import')$$, 'trg_user_consents_keep');
+SELECT world.fails($$INSERT INTO public.user_consents (user_id, consent_key, granted, source) VALUES (world.id('other'), 'ads', true, 'settings')$$, '42501');
+UPDATE public.user_consents SET revoked_at = now() + interval '10 years';
+SELECT world.same((SELECT revoked_at = now() FROM public.user_consents), true);
+SELECT world.fails($$UPDATE public.user_consents SET revoked_at = NULL$$, 'trg_user_consents_keep');
+SELECT world.act_as('service');
+SELECT world.fails($$UPDATE public.user_consents SET granted = NOT granted$$, 'trg_user_consents_keep');
+
+-- promise: What frontends keep in settings has a bound.
+SELECT world.act_as('owner');
+SELECT world.fails($$UPDATE public.user_settings SET ui_settings = jsonb_build_object('a', repeat('x', 70000))$$, 'ck_user_settings_ui');
+
+-- promise: Clients make nothing in the schema public.
+SELECT world.same(has_schema_privilege('anon', 'public', 'CREATE') OR has_schema_privilege('authenticated', 'public', 'CREATE'), false);
