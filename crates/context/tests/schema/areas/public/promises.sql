@@ -87,3 +87,23 @@ SELECT world.fails($$UPDATE public.user_settings SET ui_settings = jsonb_build_o
 
 -- promise: Clients make nothing in the schema public.
 SELECT world.same(has_schema_privilege('anon', 'public', 'CREATE') OR has_schema_privilege('authenticated', 'public', 'CREATE'), false);
+
+-- promise: The log of look-ups holds hashes and no addresses, is counted by the hour from an index, and is not changed.
+SELECT world.fails($$INSERT INTO public.certificate_verification_logs (client_ip_hash, success) VALUES ('192.0.2.1', false)$$, 'ck_certificate_verification_logs_ip_hash');
+SELECT world.fails($$INSERT INTO public.certificate_verification_logs (client_ip_hash, certificate_hash, success) VALUES (repeat('a', 64), 'DROP TABLE', false)$$, 'ck_certificate_verification_logs_certificate');
+SELECT world.fails($$INSERT INTO public.certificate_verification_logs (client_ip_hash, success) VALUES (repeat('a', 64), true)$$, 'ck_certificate_verification_logs_success');
+SELECT world.fails($$INSERT INTO public.certificate_verification_logs (client_ip_hash, success, response_time_ms) VALUES (repeat('a', 64), false, -1)$$, 'ck_certificate_verification_logs_time');
+SELECT world.fails($$UPDATE public.certificate_verification_logs SET success = false$$, 'trg_certificate_verification_logs_refuse_change');
+SET LOCAL enable_seqscan = off;
+DO $$
+DECLARE
+    line text;
+    plan text := '';
+BEGIN
+    FOR line IN EXECUTE $q$EXPLAIN SELECT count(*) FROM public.certificate_verification_logs WHERE client_ip_hash = ANY (ARRAY[repeat('a', 64)]) AND created_at > now() - interval '1 hour'$q$ LOOP
+        plan := plan || line;
+    END LOOP;
+    IF plan !~ 'Index' OR plan ~ 'Seq Scan' THEN
+        RAISE EXCEPTION 'no index in %', plan;
+    END IF;
+END $$;
