@@ -7,9 +7,9 @@ CREATE POLICY profiles_own ON public.profiles FOR SELECT TO authenticated
 CREATE POLICY profiles_change_own ON public.profiles FOR UPDATE TO authenticated
     -- A token outlives its account: a tombstone stays empty.
     USING (id = (SELECT auth.uid()) AND erased_at IS NULL) WITH CHECK (id = (SELECT auth.uid()));
--- The address is not for other people's eyes, and columns are the only border within a row.
+-- The address, and whether somebody wants to leave, is not for other people's eyes, and columns are the only border within a row.
 GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, is_public, created_at) ON public.profiles TO anon;
-GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, time_zone, is_public, last_seen_at, deletion_requested_at, erased_at, created_at, updated_at)
+GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, time_zone, is_public, last_seen_at, erased_at, created_at, updated_at)
     ON public.profiles TO authenticated;
 GRANT UPDATE (username, display_name, bio, avatar_url, profession, locale, time_zone, is_public) ON public.profiles TO authenticated;
 

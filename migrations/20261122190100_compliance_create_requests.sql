@@ -151,7 +151,7 @@ END);
 COMMENT ON FUNCTION compliance.may_become IS 'Which status of a request may follow which.';
 
 CREATE FUNCTION compliance.check_request() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     the_type compliance.request_types;
     broken   text;
@@ -345,6 +345,7 @@ GRANT SELECT ON compliance.erasure_steps TO authenticated;
 REVOKE ALL ON FUNCTION compliance.may_become, compliance.check_request, compliance.mark_deletion, compliance.why_not_request,
     compliance.open_request, compliance.cancel_request, compliance.decide_request FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION compliance.open_request, compliance.cancel_request, compliance.decide_request TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION compliance.may_become TO service_role;
 
 SELECT compliance.classify('compliance.request_types', 'none');
 SELECT compliance.classify('compliance.rgpd_requests', 'personal', '{details}', exported => true, on_erasure => 'anonymise');

@@ -13,7 +13,6 @@ CREATE TABLE compliance.legal_docs (
     consent_key      text        CONSTRAINT ck_legal_docs_consent_key CHECK (consent_key ~ '^[a-z][a-z0-9_.]{1,79}$'),
     asks_again       boolean     NOT NULL DEFAULT true,
     published_at     timestamptz,
-    published_by     uuid        CONSTRAINT fk_legal_docs_published_by REFERENCES public.profiles,
     retired_at       timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
@@ -22,11 +21,10 @@ CREATE TABLE compliance.legal_docs (
 );
 CREATE INDEX idx_legal_docs_published ON compliance.legal_docs (kind, locale, version DESC) WHERE published_at IS NOT NULL;
 CREATE INDEX idx_legal_docs_consent_key ON compliance.legal_docs (consent_key, version DESC) WHERE published_at IS NOT NULL AND consent_key IS NOT NULL;
-CREATE INDEX idx_legal_docs_published_by ON compliance.legal_docs (published_by) WHERE published_by IS NOT NULL;
 COMMENT ON TABLE compliance.legal_docs IS 'Terms and policies in their versions. What was published never changes: people agreed to these very words.';
 COMMENT ON COLUMN compliance.legal_docs.consent_key IS 'The consent in public.user_consents that the text asks for; its version is that of the text. Null: nobody is asked.';
 COMMENT ON COLUMN compliance.legal_docs.asks_again IS 'Whether an answer to an earlier version counts no more. Not for mended spelling.';
-COMMENT ON COLUMN compliance.legal_docs.published_at IS 'From when it holds; a later day than today announces it.';
+COMMENT ON COLUMN compliance.legal_docs.published_at IS 'From when it holds, and everybody can read it. Until then it can be changed. Who published it is in the audit log.';
 
 CREATE FUNCTION compliance.keep_published() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -86,12 +84,11 @@ CREATE POLICY legal_docs_manage ON compliance.legal_docs TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'legal.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'legal.manage')));
 GRANT SELECT (id, kind, locale, version, title, body, change_summary, consent_key, asks_again, published_at, retired_at, created_at, updated_at)
     ON compliance.legal_docs TO anon, authenticated;
-GRANT INSERT (kind, locale, version, title, body, change_summary, consent_key, asks_again, published_at, published_by),
-    UPDATE (title, body, change_summary, consent_key, asks_again, published_at, published_by, retired_at), DELETE ON compliance.legal_docs TO authenticated;
+GRANT INSERT (kind, locale, version, title, body, change_summary, consent_key, asks_again, published_at),
+    UPDATE (title, body, change_summary, consent_key, asks_again, published_at, retired_at), DELETE ON compliance.legal_docs TO authenticated;
 REVOKE ALL ON compliance.current_legal_docs FROM PUBLIC;
 GRANT SELECT ON compliance.current_legal_docs TO anon, authenticated, service_role;
 REVOKE ALL ON FUNCTION compliance.keep_published, compliance.consents_to_ask, compliance.check_consent_version FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION compliance.consents_to_ask TO authenticated, service_role;
 
-SELECT compliance.classify('compliance.legal_docs', 'pseudonymous', '{published_by}', on_erasure => 'keep', reason => 'Who put it in force; the profile it points to is empty.');
 SELECT compliance.classify('compliance.legal_docs', 'none');

@@ -14,7 +14,7 @@ CREATE TABLE util.feature_flags (
     flag_type          text        NOT NULL DEFAULT 'permanent' CONSTRAINT ck_feature_flags_type CHECK (flag_type IN ('permanent', 'temporary', 'experimental', 'rollout')),
     flag_value         jsonb       CONSTRAINT ck_feature_flags_value CHECK (octet_length(flag_value::text) <= 10000),
     is_system_critical boolean     NOT NULL DEFAULT false,
-    created_by         uuid        CONSTRAINT fk_feature_flags_created_by REFERENCES public.profiles,
+    created_by         uuid        DEFAULT auth.uid() CONSTRAINT fk_feature_flags_created_by REFERENCES public.profiles,
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT ck_feature_flags_conditions CHECK (
@@ -127,7 +127,9 @@ SELECT util.protect('util.feature_flag_users');
 CREATE POLICY feature_flags_read ON util.feature_flags FOR SELECT TO authenticated USING ((SELECT auth.uid()) IS NOT NULL);
 CREATE POLICY feature_flags_manage ON util.feature_flags TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'flags.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'flags.manage')));
-GRANT SELECT, INSERT, DELETE, UPDATE (flag_name, flag_description, flag_category, is_enabled, rollout_percentage, target_conditions, flag_type, flag_value, is_system_critical)
+GRANT SELECT, DELETE,
+    INSERT (flag_key, flag_name, flag_description, flag_category, is_enabled, rollout_percentage, target_conditions, flag_type, flag_value, is_system_critical),
+    UPDATE (flag_name, flag_description, flag_category, is_enabled, rollout_percentage, target_conditions, flag_type, flag_value, is_system_critical)
     ON util.feature_flags TO authenticated;
 CREATE POLICY feature_flag_users_manage ON util.feature_flag_users TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'flags.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'flags.manage')));

@@ -34,6 +34,8 @@ DECLARE
     the_hash   bytea := sha256(convert_to(subject, 'UTF8'));
     also_hash  bytea := sha256(convert_to(also, 'UTF8'));
     width      numeric := extract(epoch FROM window_length);
+    -- Seconds: a day of the session's time zone, or a month, is not always as long.
+    step       interval := make_interval(secs => extract(epoch FROM window_length));
     at         timestamptz := clock_timestamp();
     starts_at  timestamptz;
     share      numeric;
@@ -49,13 +51,13 @@ BEGIN
     SELECT coalesce(ceil(sum(c.hits * CASE WHEN c.window_start = starts_at THEN 1 ELSE share END)), 0) INTO earlier
     FROM util.rate_counters c
     WHERE c.scope = count_and_check.scope AND (
-        c.subject_hash = the_hash AND c.window_start = starts_at - window_length
-        OR c.subject_hash = also_hash AND c.window_start IN (starts_at, starts_at - window_length)
+        c.subject_hash = the_hash AND c.window_start = starts_at - step
+        OR c.subject_hash = also_hash AND c.window_start IN (starts_at, starts_at - step)
     );
     IF earlier < max_hits THEN
         -- The row is locked from here on: of two at once, the second counts the first.
         INSERT INTO util.rate_counters AS c (scope, subject_hash, window_start, hits, expires_at)
-        VALUES (count_and_check.scope, the_hash, starts_at, 1, starts_at + 2 * window_length)
+        VALUES (count_and_check.scope, the_hash, starts_at, 1, starts_at + 2 * step)
         ON CONFLICT ON CONSTRAINT rate_counters_pkey DO UPDATE SET hits = c.hits + 1 WHERE c.hits + earlier < max_hits
         RETURNING c.hits INTO counted;
     END IF;
@@ -65,7 +67,7 @@ BEGIN
         WHERE c.scope = count_and_check.scope AND c.subject_hash = the_hash AND c.window_start = starts_at
     ), 0), greatest(max_hits, earlier));
     remaining := greatest(max_hits - hits, 0);
-    retry_at := CASE WHEN NOT allowed THEN starts_at + window_length END;
+    retry_at := CASE WHEN NOT allowed THEN starts_at + step END;
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION util.count_and_check IS 'Counts one more of something by somebody, if no more than max_hits of them are in the last window_length; what is refused is not counted. also: another name of the same somebody, as yesterday''s hash of an address.';

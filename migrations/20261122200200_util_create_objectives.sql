@@ -202,6 +202,22 @@ CREATE TRIGGER trg_slo_definitions_log_change AFTER INSERT OR UPDATE OR DELETE O
 CREATE TRIGGER trg_performance_monitoring_config_log_change AFTER INSERT OR UPDATE OR DELETE ON util.performance_monitoring_config
     FOR EACH ROW EXECUTE FUNCTION compliance.log_change('metric_name,service_name', 'alert_webhook_url');
 
+CREATE FUNCTION util.check_signature() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    signed text := to_jsonb(NEW) ->> TG_ARGV[0];
+BEGIN
+    IF util.is_client() AND signed IS NOT NULL AND signed IS DISTINCT FROM to_jsonb(OLD) ->> TG_ARGV[0] AND signed IS DISTINCT FROM auth.uid()::text THEN
+        RAISE EXCEPTION '% is whoever does it', TG_ARGV[0]
+            USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION util.check_signature IS 'For BEFORE UPDATE triggers, trg_<table>_check_signature(column): nobody signs with another''s name.';
+CREATE TRIGGER trg_slo_alerts_check_signature BEFORE UPDATE OF acknowledged_by ON util.slo_alerts FOR EACH ROW EXECUTE FUNCTION util.check_signature('acknowledged_by');
+CREATE TRIGGER trg_system_anomalies_check_signature BEFORE UPDATE OF resolved_by ON util.system_anomalies FOR EACH ROW EXECUTE FUNCTION util.check_signature('resolved_by');
+REVOKE ALL ON FUNCTION util.check_signature FROM PUBLIC;
+
 SELECT util.protect('util.slo_definitions');
 SELECT util.protect('util.slo_measurements');
 SELECT util.protect('util.slo_alerts');
@@ -223,7 +239,7 @@ CREATE POLICY slo_alerts_read ON util.slo_alerts FOR SELECT TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'analytics.view')));
 CREATE POLICY slo_alerts_manage ON util.slo_alerts TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')))
-    WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')) AND (acknowledged_by IS NULL OR acknowledged_by = (SELECT auth.uid())));
+    WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')));
 GRANT SELECT, UPDATE (status, acknowledged_at, acknowledged_by, resolved_at) ON util.slo_alerts TO authenticated;
 CREATE POLICY error_budget_tracking_read ON util.error_budget_tracking FOR SELECT TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'analytics.view')) OR (SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')));
@@ -240,7 +256,7 @@ CREATE POLICY system_anomalies_read ON util.system_anomalies FOR SELECT TO authe
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'analytics.view')));
 CREATE POLICY system_anomalies_manage ON util.system_anomalies TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')))
-    WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')) AND (resolved_by IS NULL OR resolved_by = (SELECT auth.uid())));
+    WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')));
 GRANT SELECT, UPDATE (status, resolution_actions, resolved_at, resolved_by) ON util.system_anomalies TO authenticated;
 
 SELECT compliance.classify('util.slo_definitions', 'none');

@@ -71,6 +71,8 @@ CREATE INDEX idx_legacy_ids_new_id ON util.legacy_ids (new_id);
 COMMENT ON TABLE util.legacy_ids IS 'Which row of this database a row of an earlier system became. Several may have become one.';
 
 CREATE TRIGGER trg_migration_status_set_updated_at BEFORE UPDATE ON util.migration_status FOR EACH ROW EXECUTE FUNCTION util.set_updated_at();
+CREATE TRIGGER trg_deprecation_timeline_check_signature BEFORE UPDATE OF approved_by ON util.deprecation_timeline
+    FOR EACH ROW EXECUTE FUNCTION util.check_signature('approved_by');
 CREATE TRIGGER trg_deprecation_timeline_log_change AFTER INSERT OR UPDATE OR DELETE ON util.deprecation_timeline
     FOR EACH ROW EXECUTE FUNCTION compliance.log_change('component', 'last_used_at,recent_uses,checked_at');
 
@@ -81,8 +83,7 @@ CREATE POLICY migration_status_read ON util.migration_status FOR SELECT TO authe
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')));
 GRANT SELECT ON util.migration_status TO authenticated;
 CREATE POLICY deprecation_timeline_manage ON util.deprecation_timeline TO authenticated
-    USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')))
-    WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')) AND (approved_by IS NULL OR approved_by = (SELECT auth.uid())));
+    USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'slo.manage')));
 GRANT SELECT, UPDATE (status, removal_date, approved_by, approved_at) ON util.deprecation_timeline TO authenticated;
 
 SELECT compliance.classify('util.migration_status', 'none');

@@ -46,8 +46,7 @@ ON CONFLICT DO NOTHING;
 INSERT INTO util.rate_limits (scope, max_hits, window_seconds, description) VALUES
     ('certificate.verify', 100, 3600, 'Look-ups of certificates from one address'),
     ('referral.click', 10, 3600, 'Clicks on referral links from one address'),
-    ('auth.email_available', 20, 3600, 'Whether an address has an account, asked from one address'),
-    ('gdpr.request', 10, 86400, 'Requests about one''s own data')
+    ('auth.email_available', 20, 3600, 'Whether an address has an account, asked from one address')
 ON CONFLICT DO NOTHING;
 
 INSERT INTO util.migration_status (migration_key, status, affected_components, notes, completed_at, rollback_deadline, removal_date)

@@ -16,12 +16,14 @@ SELECT world.same(compliance.open_request('export') ->> 'success', 'true', 'afte
 SELECT world.act_as('owner');
 SELECT world.same(compliance.open_request('deletion') ->> 'success', 'true');
 SELECT world.same((SELECT execute_after = requested_at + interval '30 days' FROM compliance.rgpd_requests WHERE request_type = 'deletion'), true);
-SELECT world.same((SELECT deletion_requested_at IS NOT NULL FROM public.profiles WHERE id = world.id('owner')), true);
 SELECT world.act_as('service');
+SELECT world.same((SELECT deletion_requested_at IS NOT NULL FROM public.profiles WHERE id = world.id('owner')), true);
 SELECT world.fails($$UPDATE compliance.rgpd_requests SET status = 'processing' WHERE request_type = 'deletion'$$, 'trg_rgpd_requests_in_grace');
 SELECT world.act_as('owner');
 SELECT world.same(compliance.cancel_request((SELECT id FROM compliance.rgpd_requests WHERE request_type = 'deletion')) ->> 'success', 'true');
+SELECT world.act_as('service');
 SELECT world.same((SELECT deletion_requested_at FROM public.profiles WHERE id = world.id('owner')), NULL::timestamptz);
+SELECT world.act_as('owner');
 SELECT world.same(compliance.open_request('deletion') ->> 'success', 'true');
 SELECT world.act_as('service');
 UPDATE compliance.rgpd_requests SET execute_after = requested_at WHERE request_type = 'deletion';

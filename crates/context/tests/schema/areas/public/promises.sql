@@ -12,9 +12,10 @@ SELECT world.same((SELECT account_id FROM public.profiles WHERE id = '11111111-1
 -- promise: A tombstone has no name, no address and no account.
 SELECT world.fails($$UPDATE public.profiles SET erased_at = now() WHERE id = world.id('owner')$$, 'ck_profiles_erased');
 
--- promise: Nobody reads the address of others, or gives the own profile to somebody else.
+-- promise: Nobody reads the address of others or whether they leave, or gives the own profile to somebody else.
 SELECT world.act_as('other');
 SELECT world.fails($$SELECT email FROM public.profiles$$, '42501');
+SELECT world.fails($$SELECT deletion_requested_at FROM public.profiles$$, '42501');
 SELECT world.fails($$UPDATE public.profiles SET id = gen_random_uuid()$$, '42501');
 SELECT world.act_as('anon');
 SELECT world.same((SELECT array_agg(username) FROM public.profiles), '{other}'::text[]);

@@ -46,8 +46,10 @@ SELECT world.same((SELECT count(*) FROM world.details), 1::bigint);
 
 -- promise: One table that is gone does not keep the others from their partitions.
 SELECT world.same(to_regclass('world.events'), NULL::regclass);
-SELECT world.same(util.ensure_all_partitions() >= 0, true);
-SELECT world.same(util.ensure_all_partitions(now() + interval '1 month') > 0, true);
+CREATE TABLE world.zoo (id uuid DEFAULT gen_random_uuid(), at timestamptz NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+SELECT util.ensure_partitions('world.zoo', 1, '2025-11-15');
+SELECT util.ensure_all_partitions('2025-12-15');
+SELECT world.same(to_regclass('world.zoo_2026_01') IS NOT NULL, true);
 
 -- promise: Partitions are protected like their table.
 CREATE TABLE world.events (id uuid DEFAULT gen_random_uuid(), at timestamptz NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
@@ -136,6 +138,12 @@ INSERT INTO util.rate_counters (scope, subject_hash, window_start, hits, expires
 SELECT 'world.test', sha256('somebody'), to_timestamp(floor(extract(epoch FROM clock_timestamp()) / 86400) * 86400) - interval '1 day', 1000000, now() + interval '1 day';
 SELECT world.same((SELECT allowed FROM util.count_and_check('world.test', 'somebody', 5, interval '1 day')), false);
 
+-- promise: A day of a window has 24 hours, whatever the session's zone and its summer time.
+SET LOCAL TIME ZONE 'Europe/Paris';
+SELECT count(*) FROM util.count_and_check('world.test', 'somebody', 5, interval '1 day');
+SELECT count(*) FROM util.count_and_check('world.test', 'somebody', 5, interval '1 month');
+SELECT world.same((SELECT array_agg(DISTINCT extract(epoch FROM expires_at - window_start)::bigint) FROM util.rate_counters WHERE scope = 'world.test'), '{172800,5184000}'::bigint[]);
+
 -- promise: The hour over midnight counts what was done under yesterday's hash of the address.
 SELECT compliance.rotate_ip_salt(now() - interval '1 day');
 SELECT count(*) FROM generate_series(1, 5) n, LATERAL util.count_and_check('world.test', (compliance.recent_ip_hashes('192.0.2.7'))[2], 5 + n * 0, interval '1 hour');
@@ -172,8 +180,14 @@ SELECT world.same((SELECT array_agg(deviation_percentage ORDER BY subject) FROM 
 SELECT world.fails($$INSERT INTO util.slo_alerts (source, dedupe_key, level, title) VALUES ('job', 'world', 'critical', 'again')$$, 'uq_slo_alerts_open');
 SELECT world.permit('{slo.manage}');
 SELECT world.act_as('permitted');
-SELECT world.fails($$UPDATE util.slo_alerts SET status = 'acknowledged', acknowledged_at = now(), acknowledged_by = world.id('admin')$$, '42501');
+SELECT world.fails($$UPDATE util.slo_alerts SET status = 'acknowledged', acknowledged_at = now(), acknowledged_by = world.id('admin')$$, 'trg_slo_alerts_check_signature');
 UPDATE util.slo_alerts SET status = 'acknowledged', acknowledged_at = now(), acknowledged_by = world.id('permitted');
+SELECT world.fails($$UPDATE util.system_anomalies SET status = 'resolved', resolved_at = now(), resolved_by = world.id('admin')$$, 'trg_system_anomalies_check_signature');
+SELECT world.fails($$UPDATE util.deprecation_timeline SET status = 'approved', approved_at = now(), approved_by = world.id('admin')$$, 'trg_deprecation_timeline_check_signature');
+SELECT world.act_as('admin');
+UPDATE util.slo_alerts SET status = 'resolved', resolved_at = now();
+SELECT world.same((SELECT acknowledged_by FROM util.slo_alerts), world.id('permitted'), 'resolved by another');
+SELECT world.act_as('permitted');
 SELECT world.fails($$SELECT alert_webhook_url FROM util.performance_monitoring_config$$, '42501');
 
 -- promise: One automatic rollback runs at a time, and one crossing has one.
