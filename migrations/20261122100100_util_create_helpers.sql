@@ -90,9 +90,11 @@ BEGIN
     JOIN pg_class c ON c.oid = d.partrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.partattrs[0]
-    WHERE d.partrelid = parent AND d.partstrat = 'r' AND d.partnatts = 1;
+    WHERE d.partrelid = parent AND d.partstrat = 'r' AND d.partnatts = 1
+        -- Defaults and checks of a table run here with the rights of the owner: nobody brings a table of their own.
+        AND c.relowner = current_user::regrole;
     IF NOT FOUND THEN
-        RAISE EXCEPTION '% is not partitioned by a range of one column', parent USING ERRCODE = 'wrong_object_type';
+        RAISE EXCEPTION '% is not a table of the platform, partitioned by a range of one column', parent USING ERRCODE = 'wrong_object_type';
     END IF;
     -- Two makers take turns; the second finds everything made.
     PERFORM pg_advisory_xact_lock(1111834951, parent::oid::integer);

@@ -217,11 +217,6 @@ BEGIN ATOMIC
         WHEN NOT rbac.has_permission(auth.uid(), 'users.manage') THEN 'not_permitted'
         WHEN target = auth.uid() THEN 'own_role'
         WHEN (the_role).rank > rbac.highest_rank(auth.uid()) OR rbac.highest_rank(target) > rbac.highest_rank(auth.uid()) THEN 'rank_too_high'
-        -- A rank says nothing about what a role may do: through an accomplice, a low one could give away what is dangerous.
-        WHEN EXISTS (
-            SELECT FROM rbac.role_permissions rp JOIN rbac.permissions p ON p.id = rp.permission_id
-            WHERE rp.role_id = (the_role).id AND p.is_dangerous AND NOT rbac.has_permission(auth.uid(), p.permission_key)
-        ) THEN 'more_than_own'
     END;
 END;
 COMMENT ON FUNCTION rbac.why_not_change IS 'Why the one who asks may not change whether a person holds a role; null: may.';
@@ -235,6 +230,13 @@ DECLARE
 BEGIN
     SELECT * INTO the_role FROM rbac.roles r WHERE r.role_name = grant_role.role_name;
     refusal := CASE WHEN grant_role.expires_at <= now() THEN 'expires_in_the_past' ELSE rbac.why_not_change(grant_role.user_id, the_role) END;
+    -- A rank says nothing about what a role may do: through an accomplice, a low one could give away what is dangerous.
+    IF refusal IS NULL AND util.is_client() AND EXISTS (
+        SELECT FROM rbac.role_permissions rp JOIN rbac.permissions p ON p.id = rp.permission_id
+        WHERE rp.role_id = the_role.id AND p.is_dangerous AND NOT rbac.has_permission(auth.uid(), p.permission_key)
+    ) THEN
+        refusal := 'more_than_own';
+    END IF;
     IF refusal IS NOT NULL THEN
         RETURN jsonb_build_object('success', false, 'error', refusal);
     END IF;

@@ -78,6 +78,8 @@ SELECT world.same(rbac.grant_role(world.id('owner'), 'visitor') ->> 'error', 'mo
 SELECT world.same(rbac.grant_role(world.id('owner'), 'moderator') ->> 'success', 'true');
 SELECT world.act_as('boss');
 SELECT world.same(rbac.grant_role(world.id('owner'), 'visitor') ->> 'success', 'true');
+SELECT world.act_as('admin');
+SELECT world.same(rbac.revoke_role(world.id('owner'), 'visitor') ->> 'success', 'true', 'taking is not giving');
 
 -- promise: Who may change roles changes none above the own, neither its rank nor what it may do, nor lifts the own.
 SELECT world.permit('{rbac.manage}');

@@ -56,6 +56,12 @@ CREATE TABLE world.events (id uuid DEFAULT gen_random_uuid(), at timestamptz NOT
 SELECT util.ensure_partitions('world.events', 1, '2025-11-15');
 SELECT world.same((SELECT bool_and(relrowsecurity) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'events\_%'), true);
 
+-- promise: Nobody has the owner run what stands in a table of their own.
+SELECT world.act_as('service');
+CREATE FUNCTION pg_temp.evil() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+CREATE TEMP TABLE mine (at timestamptz NOT NULL PRIMARY KEY, n integer DEFAULT pg_temp.evil()) PARTITION BY RANGE (at);
+SELECT world.fails($$SELECT util.ensure_partitions('mine')$$, '42809');
+
 -- promise: What has no months is refused.
 SELECT world.fails($$SELECT util.ensure_partitions('public.profiles')$$, '42809');
 SELECT world.fails($$SELECT util.ensure_partitions('queue.jobs', 99)$$, '22023');
