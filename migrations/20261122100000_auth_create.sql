@@ -6,6 +6,8 @@
 DO $$
 DECLARE
     role_name text;
+    -- Since 16, who makes a role is its member, and yet may not act as it.
+    acts_as   text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH role_name IN ARRAY '{anon,authenticated,service_role}'::text[] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
@@ -15,7 +17,7 @@ BEGIN
                 NULL; -- Another database of this server is being migrated at this moment.
             END;
         END IF;
-        IF NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
+        IF NOT pg_has_role(current_user, role_name, acts_as) THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
         END IF;
     END LOOP;

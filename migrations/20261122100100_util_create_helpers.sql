@@ -22,7 +22,7 @@ END $$;
 COMMENT ON FUNCTION util.protect IS 'Shuts a new table for all but workers, and these to what they are granted. Every table begins with it; policies and grants open what clients may do.';
 
 CREATE FUNCTION util.is_client() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 RETURN coalesce(current_setting('role', true), 'none') IN ('anon', 'authenticated')
     OR session_user IN ('anon', 'authenticated');
 COMMENT ON FUNCTION util.is_client IS 'Whether a frontend asks, for itself or its user, and not a worker or an operator. True also inside SECURITY DEFINER.';
@@ -77,6 +77,8 @@ DECLARE
     part        text;
     starts_at   timestamptz;
     ends_at     timestamptz;
+    copied      text;
+    is_late     boolean;
     made        integer := 0;
 BEGIN
     IF months_ahead NOT BETWEEN 0 AND 24 THEN
@@ -88,9 +90,11 @@ BEGIN
     JOIN pg_class c ON c.oid = d.partrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.partattrs[0]
-    WHERE d.partrelid = parent AND d.partstrat = 'r' AND d.partnatts = 1;
+    WHERE d.partrelid = parent AND d.partstrat = 'r' AND d.partnatts = 1
+        -- Defaults and checks of a table run here with the rights of the owner: nobody brings a table of their own.
+        AND c.relowner = current_user::regrole;
     IF NOT FOUND THEN
-        RAISE EXCEPTION '% is not partitioned by a range of one column', parent USING ERRCODE = 'wrong_object_type';
+        RAISE EXCEPTION '% is not a table of the platform, partitioned by a range of one column', parent USING ERRCODE = 'wrong_object_type';
     END IF;
     -- Two makers take turns; the second finds everything made.
     PERFORM pg_advisory_xact_lock(1111834951, parent::oid::integer);
@@ -109,15 +113,28 @@ BEGIN
         ends_at := (date_trunc('month', at AT TIME ZONE 'UTC') + make_interval(months => month + 1)) AT TIME ZONE 'UTC';
         part := table_name || to_char(starts_at AT TIME ZONE 'UTC', '_YYYY_MM');
         CONTINUE WHEN to_regclass(format('%I.%I', schema_name, part)) IS NOT NULL;
-        EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING ALL EXCLUDING COMMENTS)', schema_name, part, parent);
+        EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING ALL EXCLUDING COMMENTS EXCLUDING IDENTITY)', schema_name, part, parent);
         EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', schema_name, part);
         EXECUTE format('REVOKE ALL ON %I.%I FROM PUBLIC, anon, authenticated, service_role', schema_name, part);
         EXECUTE format('COMMENT ON TABLE %I.%I IS %L', schema_name, part, to_char(starts_at AT TIME ZONE 'UTC', 'YYYY-MM') || ' of ' || parent::text || '.');
         -- What fell into the default partition before its month was made moves, or the month could not be attached.
-        EXECUTE format(
-            'WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I.%I SELECT * FROM moved',
-            fallback, key_column, starts_at, key_column, ends_at, schema_name, part
-        );
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', fallback);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I >= %L AND %I < %L)', fallback, key_column, starts_at, key_column, ends_at) INTO is_late;
+        IF is_late THEN
+            IF EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = parent AND k.confdeltype NOT IN ('a', 'r')) THEN
+                RAISE EXCEPTION 'rows of % cannot move out of the default partition: what points to them would be deleted', parent
+                    USING ERRCODE = 'dependent_objects_still_exist';
+            END IF;
+            SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO copied
+            FROM pg_attribute a WHERE a.attrelid = parent AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+            -- A row that moves is neither new nor gone: no trigger of a log refuses it, and none counts it twice.
+            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', fallback);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I.%I (%s) SELECT %s FROM moved',
+                fallback, key_column, starts_at, key_column, ends_at, schema_name, part, copied, copied
+            );
+            EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', fallback);
+        END IF;
         EXECUTE format(
             'ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)', parent, schema_name, part, starts_at, ends_at
         );
@@ -136,12 +153,12 @@ DECLARE
     wanted record;
     made   integer := 0;
 BEGIN
-    FOR wanted IN SELECT * FROM util.partitioned_tables ORDER BY parent LOOP
+    FOR wanted IN SELECT * FROM util.partitioned_tables WHERE to_regclass(parent) IS NOT NULL ORDER BY parent LOOP
         made := made + util.ensure_partitions(wanted.parent::regclass, wanted.months_ahead, at);
     END LOOP;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION util.ensure_all_partitions IS 'util.ensure_partitions for every table that has them. Harmless to repeat.';
+COMMENT ON FUNCTION util.ensure_all_partitions IS 'util.ensure_partitions for every table that has them and is still there. Harmless to repeat.';
 
 SELECT util.protect('util.partitioned_tables');
 

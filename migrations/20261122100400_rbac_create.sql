@@ -9,7 +9,7 @@ CREATE TABLE rbac.roles (
     id          uuid        NOT NULL DEFAULT gen_random_uuid() CONSTRAINT roles_pkey PRIMARY KEY,
     role_name   text        NOT NULL CONSTRAINT uq_roles_role_name UNIQUE CONSTRAINT ck_roles_role_name CHECK (role_name ~ '^[a-z][a-z_]{1,39}$'),
     rank        smallint    NOT NULL CONSTRAINT ck_roles_rank CHECK (rank BETWEEN 0 AND 100),
-    description text        NOT NULL DEFAULT '',
+    description text        NOT NULL DEFAULT '' CONSTRAINT ck_roles_description CHECK (char_length(description) <= 500),
     is_system   boolean     NOT NULL DEFAULT false,
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now()
@@ -21,7 +21,7 @@ COMMENT ON COLUMN rbac.roles.is_system IS 'Part of the platform: cannot be delet
 CREATE TABLE rbac.permissions (
     id             uuid        NOT NULL DEFAULT gen_random_uuid() CONSTRAINT permissions_pkey PRIMARY KEY,
     permission_key text        NOT NULL CONSTRAINT uq_permissions_key UNIQUE CONSTRAINT ck_permissions_key CHECK (permission_key ~ '^[a-z_]+\.[a-z_]+$'),
-    description    text        NOT NULL DEFAULT '',
+    description    text        NOT NULL DEFAULT '' CONSTRAINT ck_permissions_description CHECK (char_length(description) <= 500),
     is_dangerous   boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now()
@@ -34,7 +34,7 @@ CREATE TABLE rbac.role_permissions (
     permission_id uuid        NOT NULL CONSTRAINT fk_role_permissions_permission REFERENCES rbac.permissions ON DELETE CASCADE,
     granted_by    uuid        CONSTRAINT fk_role_permissions_granted_by REFERENCES public.profiles,
     granted_at    timestamptz NOT NULL DEFAULT now(),
-    reason        text,
+    reason        text        CONSTRAINT ck_role_permissions_reason CHECK (char_length(reason) <= 500),
     CONSTRAINT role_permissions_pkey PRIMARY KEY (role_id, permission_id)
 );
 CREATE INDEX idx_role_permissions_permission ON rbac.role_permissions (permission_id);
@@ -65,7 +65,7 @@ CREATE TABLE rbac.role_grants_log (
     role_id      uuid        NOT NULL CONSTRAINT fk_role_grants_log_role REFERENCES rbac.roles,
     action       text        NOT NULL CONSTRAINT ck_role_grants_log_action CHECK (action IN ('GRANT', 'REVOKE', 'EXPIRE')),
     performed_by uuid        CONSTRAINT fk_role_grants_log_performed_by REFERENCES public.profiles,
-    reason       text,
+    reason       text        CONSTRAINT ck_role_grants_log_reason CHECK (char_length(reason) <= 500),
     expires_at   timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now()
 );
@@ -82,14 +82,14 @@ CREATE TRIGGER trg_role_grants_log_refuse_change BEFORE UPDATE OR DELETE ON rbac
 CREATE FUNCTION rbac.keep_system_role() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF OLD.is_system THEN
+    IF OLD.is_system AND (TG_OP = 'DELETE' OR NEW.role_name <> OLD.role_name OR NOT NEW.is_system) THEN
         RAISE EXCEPTION 'the role % is part of the platform', OLD.role_name
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
     END IF;
-    RETURN OLD;
+    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION rbac.keep_system_role IS 'Refuses to delete roles of the platform.';
-CREATE TRIGGER trg_roles_keep_system_role BEFORE DELETE ON rbac.roles FOR EACH ROW EXECUTE FUNCTION rbac.keep_system_role();
+COMMENT ON FUNCTION rbac.keep_system_role IS 'Refuses to delete or rename roles of the platform.';
+CREATE TRIGGER trg_roles_keep_system_role BEFORE UPDATE OR DELETE ON rbac.roles FOR EACH ROW EXECUTE FUNCTION rbac.keep_system_role();
 
 -- Every change of who holds what is logged, whoever makes it.
 CREATE FUNCTION rbac.log_grant() RETURNS trigger
@@ -98,6 +98,10 @@ DECLARE
     held  boolean := TG_OP <> 'INSERT' AND OLD.is_active;
     holds boolean := TG_OP <> 'DELETE' AND NEW.is_active;
 BEGIN
+    IF TG_OP = 'UPDATE' AND (NEW.user_id, NEW.role_id) <> (OLD.user_id, OLD.role_id) THEN
+        RAISE EXCEPTION 'a grant does not pass to somebody else, or to another role: revoke it'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
     IF holds AND (NOT held OR NEW.expires_at IS DISTINCT FROM OLD.expires_at) THEN
         INSERT INTO rbac.role_grants_log (user_id, role_id, action, performed_by, reason, expires_at)
         VALUES (NEW.user_id, NEW.role_id, 'GRANT', NEW.granted_by, NEW.reason, NEW.expires_at);
@@ -115,11 +119,12 @@ CREATE TRIGGER trg_user_roles_log_grant AFTER INSERT OR UPDATE OR DELETE ON rbac
 
 -- Questions ----------------------------------------------------------------------------------------
 
--- What others may do is nobody's business: a client asks about itself, and gets no for everybody else.
+-- What others may do is nobody's business: a client asks about itself, and gets no for everybody else. Never null,
+-- which would tell an anonymous client that the answer is not no.
 CREATE FUNCTION rbac.has_permission(user_id uuid, permission_key text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT (has_permission.user_id = auth.uid() OR NOT util.is_client()) AND EXISTS (
+    SELECT (coalesce(has_permission.user_id = auth.uid(), false) OR NOT util.is_client()) AND EXISTS (
         SELECT
         FROM rbac.user_roles u
         JOIN rbac.role_permissions rp ON rp.role_id = u.role_id
@@ -131,9 +136,9 @@ END;
 COMMENT ON FUNCTION rbac.has_permission IS 'Whether a person may do something now. In policies as (SELECT rbac.has_permission((SELECT auth.uid()), …)): evaluated once for each statement.';
 
 CREATE FUNCTION rbac.has_role(user_id uuid, role_name text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT (has_role.user_id = auth.uid() OR NOT util.is_client()) AND EXISTS (
+    SELECT (coalesce(has_role.user_id = auth.uid(), false) OR NOT util.is_client()) AND EXISTS (
         SELECT
         FROM rbac.user_roles u
         JOIN rbac.roles r ON r.id = u.role_id
@@ -171,6 +176,34 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION rbac.highest_rank IS 'The rank of the highest role that a person holds.';
 
+-- Who may change the matrix stays below what stands above: no role at or under the own rank is lifted over it, and none
+-- over it is touched. Workers and operators may.
+CREATE FUNCTION rbac.keep_rank() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    touched smallint;
+BEGIN
+    IF util.is_client() THEN
+        IF TG_TABLE_NAME = 'roles' THEN
+            touched := greatest(CASE WHEN TG_OP <> 'INSERT' THEN OLD.rank END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.rank END);
+        ELSE
+            SELECT max(r.rank) INTO touched FROM rbac.roles r
+            WHERE r.id IN (CASE WHEN TG_OP <> 'INSERT' THEN OLD.role_id END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.role_id END);
+            IF TG_OP <> 'DELETE' THEN
+                NEW.granted_by := auth.uid();
+            END IF;
+        END IF;
+        IF touched > rbac.highest_rank(auth.uid()) THEN
+            RAISE EXCEPTION 'nobody changes roles above the own rank'
+                USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+        END IF;
+    END IF;
+    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+COMMENT ON FUNCTION rbac.keep_rank IS 'Nobody changes roles above the own rank, or what they may do; and who changed it is not for the client to say.';
+CREATE TRIGGER trg_roles_keep_rank BEFORE INSERT OR UPDATE OR DELETE ON rbac.roles FOR EACH ROW EXECUTE FUNCTION rbac.keep_rank();
+CREATE TRIGGER trg_role_permissions_keep_rank BEFORE INSERT OR UPDATE OR DELETE ON rbac.role_permissions FOR EACH ROW EXECUTE FUNCTION rbac.keep_rank();
+
 -- Grants -------------------------------------------------------------------------------------------
 
 CREATE FUNCTION rbac.why_not_change(target uuid, the_role rbac.roles) RETURNS text
@@ -197,6 +230,13 @@ DECLARE
 BEGIN
     SELECT * INTO the_role FROM rbac.roles r WHERE r.role_name = grant_role.role_name;
     refusal := CASE WHEN grant_role.expires_at <= now() THEN 'expires_in_the_past' ELSE rbac.why_not_change(grant_role.user_id, the_role) END;
+    -- A rank says nothing about what a role may do: through an accomplice, a low one could give away what is dangerous.
+    IF refusal IS NULL AND util.is_client() AND EXISTS (
+        SELECT FROM rbac.role_permissions rp JOIN rbac.permissions p ON p.id = rp.permission_id
+        WHERE rp.role_id = the_role.id AND p.is_dangerous AND NOT rbac.has_permission(auth.uid(), p.permission_key)
+    ) THEN
+        refusal := 'more_than_own';
+    END IF;
     IF refusal IS NOT NULL THEN
         RETURN jsonb_build_object('success', false, 'error', refusal);
     END IF;
@@ -206,7 +246,7 @@ BEGIN
     SET is_active = true, expires_at = excluded.expires_at, granted_by = excluded.granted_by, granted_at = now(), reason = excluded.reason;
     RETURN jsonb_build_object('success', true, 'user_id', grant_role.user_id, 'role', grant_role.role_name, 'expires_at', grant_role.expires_at);
 END $$;
-COMMENT ON FUNCTION rbac.grant_role IS 'Gives a person a role, for a time or for good. Answers success, or false with the error: unknown_role, unknown_user, not_permitted, own_role, rank_too_high, expires_in_the_past.';
+COMMENT ON FUNCTION rbac.grant_role IS 'Gives a person a role, for a time or for good. Answers success, or false with the error: unknown_role, unknown_user, not_permitted, own_role, rank_too_high, more_than_own, expires_in_the_past.';
 
 CREATE FUNCTION rbac.revoke_role(user_id uuid, role_name text, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -256,13 +296,14 @@ CREATE POLICY roles_read ON rbac.roles FOR SELECT TO anon, authenticated USING (
 CREATE POLICY permissions_read ON rbac.permissions FOR SELECT TO anon, authenticated USING (true);
 CREATE POLICY role_permissions_read ON rbac.role_permissions FOR SELECT TO authenticated USING (true);
 GRANT SELECT ON rbac.roles, rbac.permissions TO anon, authenticated;
-GRANT SELECT ON rbac.role_permissions TO authenticated;
+GRANT SELECT (role_id, permission_id, granted_at) ON rbac.role_permissions TO authenticated;
 
 CREATE POLICY roles_manage ON rbac.roles TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'rbac.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'rbac.manage')));
 CREATE POLICY role_permissions_manage ON rbac.role_permissions TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'rbac.manage'))) WITH CHECK ((SELECT rbac.has_permission((SELECT auth.uid()), 'rbac.manage')));
-GRANT INSERT, UPDATE, DELETE ON rbac.roles, rbac.role_permissions TO authenticated;
+GRANT INSERT, UPDATE, DELETE ON rbac.roles TO authenticated;
+GRANT INSERT (role_id, permission_id, reason), DELETE ON rbac.role_permissions TO authenticated;
 
 CREATE POLICY user_roles_read ON rbac.user_roles FOR SELECT TO authenticated
     USING (user_id = (SELECT auth.uid()) OR (SELECT rbac.has_permission((SELECT auth.uid()), 'users.manage')));
@@ -270,7 +311,7 @@ CREATE POLICY role_grants_log_read ON rbac.role_grants_log FOR SELECT TO authent
     USING (user_id = (SELECT auth.uid()) OR (SELECT rbac.has_permission((SELECT auth.uid()), 'users.manage')));
 GRANT SELECT ON rbac.user_roles, rbac.role_grants_log TO authenticated;
 
-REVOKE ALL ON FUNCTION rbac.keep_system_role, rbac.log_grant, rbac.has_permission, rbac.has_role, rbac.get_user_permissions, rbac.highest_rank,
+REVOKE ALL ON FUNCTION rbac.keep_system_role, rbac.keep_rank, rbac.log_grant, rbac.has_permission, rbac.has_role, rbac.get_user_permissions, rbac.highest_rank,
     rbac.why_not_change, rbac.grant_role, rbac.revoke_role, rbac.grant_member FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rbac.has_permission, rbac.has_role TO anon, authenticated, service_role;
 GRANT EXECUTE ON FUNCTION rbac.get_user_permissions, rbac.grant_role, rbac.revoke_role TO authenticated, service_role;

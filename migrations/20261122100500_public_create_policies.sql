@@ -5,10 +5,11 @@ CREATE POLICY profiles_read ON public.profiles FOR SELECT TO anon, authenticated
 CREATE POLICY profiles_own ON public.profiles FOR SELECT TO authenticated
     USING (id = (SELECT auth.uid()) OR (SELECT rbac.has_permission((SELECT auth.uid()), 'users.manage')));
 CREATE POLICY profiles_change_own ON public.profiles FOR UPDATE TO authenticated
-    USING (id = (SELECT auth.uid())) WITH CHECK (id = (SELECT auth.uid()));
--- The address is not for other people's eyes, and columns are the only border within a row.
+    -- A token outlives its account: a tombstone stays empty.
+    USING (id = (SELECT auth.uid()) AND erased_at IS NULL) WITH CHECK (id = (SELECT auth.uid()));
+-- The address, and whether somebody wants to leave, is not for other people's eyes, and columns are the only border within a row.
 GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, is_public, created_at) ON public.profiles TO anon;
-GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, time_zone, is_public, last_seen_at, deletion_requested_at, erased_at, created_at, updated_at)
+GRANT SELECT (id, username, display_name, bio, avatar_url, profession, locale, time_zone, is_public, last_seen_at, erased_at, created_at, updated_at)
     ON public.profiles TO authenticated;
 GRANT UPDATE (username, display_name, bio, avatar_url, profession, locale, time_zone, is_public) ON public.profiles TO authenticated;
 
@@ -30,4 +31,4 @@ CREATE POLICY user_consents_own ON public.user_consents TO authenticated
     USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()));
 CREATE POLICY user_consents_audit ON public.user_consents FOR SELECT TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'gdpr.process')));
-GRANT SELECT, INSERT, UPDATE (revoked_at) ON public.user_consents TO authenticated;
+GRANT SELECT, INSERT (user_id, consent_key, version, granted, source, expires_at), UPDATE (revoked_at) ON public.user_consents TO authenticated;

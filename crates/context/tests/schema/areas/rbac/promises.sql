@@ -62,3 +62,46 @@ SELECT world.fails($$INSERT INTO rbac.roles (role_name, rank) VALUES ('king', 20
 SELECT world.fails($$INSERT INTO rbac.roles (role_name, rank) VALUES ('admin', 1)$$, 'uq_roles_role_name');
 SELECT world.fails($$INSERT INTO rbac.permissions (permission_key) VALUES ('manage')$$, 'ck_permissions_key');
 SELECT world.fails($$INSERT INTO rbac.user_roles (user_id, role_id) SELECT gen_random_uuid(), id FROM rbac.roles LIMIT 1$$, 'fk_user_roles_user');
+
+-- promise: Whether somebody else may do something is no for every client, also for one without a name: never null.
+SELECT world.act_as('anon');
+SELECT world.same(rbac.has_permission(world.id('admin'), 'users.manage'), false);
+SELECT world.same(rbac.has_permission(world.id('other'), 'users.manage'), false);
+SELECT world.same(rbac.has_role(world.id('admin'), 'admin'), false);
+SELECT world.same(rbac.has_permission(NULL, 'users.manage'), false);
+
+-- promise: Nobody gives away through a low role what is dangerous and not one's own.
+INSERT INTO rbac.role_permissions (role_id, permission_id)
+SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'visitor' AND p.permission_key = 'rbac.manage';
+SELECT world.act_as('admin');
+SELECT world.same(rbac.grant_role(world.id('owner'), 'visitor') ->> 'error', 'more_than_own');
+SELECT world.same(rbac.grant_role(world.id('owner'), 'moderator') ->> 'success', 'true');
+SELECT world.act_as('boss');
+SELECT world.same(rbac.grant_role(world.id('owner'), 'visitor') ->> 'success', 'true');
+SELECT world.act_as('admin');
+SELECT world.same(rbac.revoke_role(world.id('owner'), 'visitor') ->> 'success', 'true', 'taking is not giving');
+
+-- promise: Who may change roles changes none above the own, neither its rank nor what it may do, nor lifts the own.
+SELECT world.permit('{rbac.manage}');
+SELECT world.act_as('permitted');
+SELECT world.fails($$UPDATE rbac.roles SET rank = 99 WHERE role_name = 'permitted'$$, 'trg_roles_keep_rank');
+SELECT world.fails($$UPDATE rbac.roles SET rank = 0 WHERE role_name = 'owner'$$, 'trg_roles_keep_rank');
+SELECT world.fails($$DELETE FROM rbac.role_permissions WHERE role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner')$$, 'trg_role_permissions_keep_rank');
+SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'member' AND p.permission_key = 'payouts.approve'$$, 'trg_role_permissions_keep_rank');
+INSERT INTO rbac.roles (role_name, rank) VALUES ('helper', 0);
+
+-- promise: Who changed what a role may do is not for the client to say.
+SELECT world.act_as('boss');
+SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id, granted_by) SELECT r.id, p.id, world.id('admin') FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'member' AND p.permission_key = 'jobs.view'$$, '42501');
+INSERT INTO rbac.role_permissions (role_id, permission_id, reason) SELECT r.id, p.id, 'for a day' FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'member' AND p.permission_key = 'jobs.view';
+SELECT world.act_as('operator');
+SELECT world.same((SELECT granted_by FROM rbac.role_permissions WHERE reason = 'for a day'), world.id('boss'));
+
+-- promise: Roles of the platform keep their names, by which sign-ups find them.
+SELECT world.fails($$UPDATE rbac.roles SET role_name = 'learner' WHERE role_name = 'member'$$, 'trg_roles_keep_system_role');
+SELECT world.fails($$UPDATE rbac.roles SET is_system = false WHERE role_name = 'member'$$, 'trg_roles_keep_system_role');
+
+-- promise: A grant does not silently become one of another role or person.
+SELECT world.act_as('service');
+SELECT world.fails($$UPDATE rbac.user_roles SET role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner') WHERE user_id = world.id('owner')$$, 'trg_user_roles_log_grant');
+SELECT world.fails($$UPDATE rbac.user_roles SET user_id = world.id('owner') WHERE user_id = world.id('boss') AND role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner')$$, 'trg_user_roles_log_grant');
