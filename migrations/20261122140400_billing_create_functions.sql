@@ -60,8 +60,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.release_promotion IS 'Gives back a promotion whose purchase did not happen. False: it was not redeemed, or is given back already.';
 
+-- No sequential scans, as in billing.check_entry.
 CREATE FUNCTION billing.check_credits() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 BEGIN
     IF NEW.kind = 'return' AND NOT EXISTS (
         SELECT FROM billing.credit_ledger e WHERE (e.id, e.user_id, e.kind, e.credits) = (NEW.returns_id, NEW.user_id, 'spend', -NEW.credits)
