@@ -72,7 +72,7 @@ BEGIN
 
     CREATE FUNCTION auth.uid() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    RETURN nullif(coalesce(auth.jwt() ->> 'sub', current_setting('request.jwt.claim.sub', true)), '')::uuid;
+    RETURN nullif(coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', current_setting('request.jwt.claim.sub', true)), '')::uuid;
     COMMENT ON FUNCTION auth.uid IS 'Whose request it is; null for anonymous ones. In policies as (SELECT auth.uid()): evaluated once for each statement.';
 
     CREATE FUNCTION auth.role() RETURNS text

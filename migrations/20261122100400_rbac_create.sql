@@ -121,10 +121,12 @@ CREATE TRIGGER trg_user_roles_log_grant AFTER INSERT OR UPDATE OR DELETE ON rbac
 
 -- What others may do is nobody's business: a client asks about itself, and gets no for everybody else. Never null,
 -- which would tell an anonymous client that the answer is not no.
+-- In plpgsql, which keeps the plan: Postgres 16 plans a function in SQL anew at each call.
 CREATE FUNCTION rbac.has_permission(user_id uuid, permission_key text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT (coalesce(has_permission.user_id = auth.uid(), false) OR NOT util.is_client()) AND EXISTS (
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (coalesce(has_permission.user_id = auth.uid(), false) OR NOT util.is_client()) AND EXISTS (
         SELECT
         FROM rbac.user_roles u
         JOIN rbac.role_permissions rp ON rp.role_id = u.role_id
@@ -132,7 +134,7 @@ BEGIN ATOMIC
         WHERE u.user_id = has_permission.user_id AND u.is_active AND (u.expires_at IS NULL OR u.expires_at > now())
             AND p.permission_key = has_permission.permission_key
     );
-END;
+END $$;
 COMMENT ON FUNCTION rbac.has_permission IS 'Whether a person may do something now. In policies as (SELECT rbac.has_permission((SELECT auth.uid()), …)): evaluated once for each statement.';
 
 CREATE FUNCTION rbac.has_role(user_id uuid, role_name text) RETURNS boolean

@@ -59,12 +59,16 @@ CREATE TABLE billing.products (
 COMMENT ON TABLE billing.products IS 'What is sold. Mirrors the provider''s product; what buying it gives is in billing.product_grants, which no provider writes.';
 COMMENT ON COLUMN billing.products.synced_at IS 'When the whole catalogue was last compared and this was found in it.';
 
+-- The rules of courses came before there was something to sell.
+ALTER TABLE access.course_access_rules ADD CONSTRAINT fk_course_access_rules_required_product FOREIGN KEY (required_product_id) REFERENCES billing.products;
+CREATE INDEX idx_course_access_rules_required_product ON access.course_access_rules (required_product_id) WHERE required_product_id IS NOT NULL;
+
 CREATE TABLE billing.product_grants (
     id         uuid        NOT NULL DEFAULT gen_random_uuid() CONSTRAINT product_grants_pkey PRIMARY KEY,
     product_id uuid        NOT NULL CONSTRAINT fk_product_grants_product REFERENCES billing.products,
     kind       text        NOT NULL CONSTRAINT ck_product_grants_kind CHECK (kind IN ('tier', 'course', 'credits')),
-    tier_key   text        CONSTRAINT ck_product_grants_tier_key CHECK (tier_key ~ '^[a-z][a-z0-9_]{1,39}$'),
-    course_id  uuid,
+    tier_key   text        CONSTRAINT fk_product_grants_tier REFERENCES access.tiers (tier_key) ON UPDATE CASCADE,
+    course_id  uuid        CONSTRAINT fk_product_grants_course REFERENCES content.courses,
     credits    bigint      CONSTRAINT ck_product_grants_credits CHECK (credits BETWEEN 1 AND 1000000000),
     valid_days integer     CONSTRAINT ck_product_grants_valid_days CHECK (valid_days BETWEEN 1 AND 36500),
     created_by uuid        CONSTRAINT fk_product_grants_created_by REFERENCES public.profiles,
@@ -74,8 +78,9 @@ CREATE TABLE billing.product_grants (
         (kind = 'tier') = (tier_key IS NOT NULL) AND (kind = 'course') = (course_id IS NOT NULL) AND (kind = 'credits') = (credits IS NOT NULL)
     )
 );
-CREATE UNIQUE INDEX uq_product_grants_what ON billing.product_grants (product_id, kind, coalesce(tier_key, ''), coalesce(course_id, '00000000-0000-0000-0000-000000000000'));
+CREATE INDEX idx_product_grants_tier ON billing.product_grants (tier_key) WHERE tier_key IS NOT NULL;
 CREATE INDEX idx_product_grants_course ON billing.product_grants (course_id) WHERE course_id IS NOT NULL;
+CREATE UNIQUE INDEX uq_product_grants_what ON billing.product_grants (product_id, kind, coalesce(tier_key, ''), coalesce(course_id, '00000000-0000-0000-0000-000000000000'));
 CREATE INDEX idx_product_grants_created_by ON billing.product_grants (created_by) WHERE created_by IS NOT NULL;
 COMMENT ON TABLE billing.product_grants IS 'What buying a product gives: a tier while a subscription runs, courses, credits. A bundle has several rows. Entitlements are computed from it.';
 COMMENT ON COLUMN billing.product_grants.tier_key IS 'Of access.tiers.';

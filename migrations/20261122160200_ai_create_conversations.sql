@@ -107,13 +107,10 @@ CREATE TRIGGER trg_user_memories_set_updated_at BEFORE UPDATE ON ai.user_memorie
 
 -- The one place that knows where tiers are kept.
 CREATE FUNCTION ai.tier_of(user_id uuid) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF to_regprocedure('access.tier_rank(uuid)') IS NULL THEN
-        RETURN 'free';
-    END IF;
-    RETURN coalesce((SELECT t.tier_key FROM access.tiers t WHERE t.rank = access.tier_rank(tier_of.user_id)), 'free');
-END $$;
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce((SELECT t.tier_key FROM access.tiers t WHERE t.rank = access.tier_rank(tier_of.user_id)), 'free');
+END;
 COMMENT ON FUNCTION ai.tier_of IS 'The tier of access.tiers that a person is on, as policies and quotas name it.';
 
 CREATE FUNCTION ai.broken_quota(user_id uuid, tier text, for_feature text) RETURNS jsonb

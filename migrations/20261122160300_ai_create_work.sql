@@ -101,6 +101,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION ai.review_content IS 'Approves or rejects what a model made, for those who hold content.publish. Answers success with the status, or false with the error: not_permitted, not_waiting.';
 
+-- Exercises came before what makes them.
+ALTER TABLE content.exercises ADD CONSTRAINT fk_exercises_generated_content FOREIGN KEY (generated_content_id) REFERENCES ai.generated_content;
+
 SELECT util.protect('ai.projects');
 SELECT util.protect('ai.tasks');
 SELECT util.protect('ai.generated_content');

@@ -1,5 +1,5 @@
--- Providers, models, prices, policies and quotas to start with. Prices are those of the providers' lists when this
--- was written, and only a start: operators keep them, with ai.set_price. May run again: what operators changed stays.
+-- Providers, models, prices, policies and quotas to start with. Prices are only a start: operators compare them with the
+-- providers' lists and keep them, with ai.set_price. May run again: what operators changed stays.
 -- Owner: crates/api. Locks: none.
 -- Undo: DELETE FROM ai.rate_limits, ai.policies, ai.model_prices, ai.models, ai.providers.
 
