@@ -13,7 +13,14 @@ use serde::Serialize;
 use sqlx::{PgPool, PgTransaction};
 
 /// In the order in which they build on each other.
-const AREAS: [(&str, &str); 1] = [("people", include_str!("demo/people.sql"))];
+const AREAS: [(&str, &str); 6] = [
+    ("people", include_str!("demo/people.sql")),
+    ("content", include_str!("demo/content.sql")),
+    ("billing", include_str!("demo/billing.sql")),
+    ("notify", include_str!("demo/notify.sql")),
+    ("ai", include_str!("demo/ai.sql")),
+    ("analytics", include_str!("demo/analytics.sql")),
+];
 const TOOLS: &str = include_str!("demo/tools.sql");
 
 pub const MAX_USERS: u32 = 1_000_000;

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod catalog;
+mod plans;
 mod promises;
 mod rights;
 mod seeds;
