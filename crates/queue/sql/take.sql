@@ -11,7 +11,7 @@ SELECT
     CASE WHEN ($11 OR token IS NOT NULL) AND NOT many_looks THEN pg_current_xact_id()::text::bigint END AS "number?",
     coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0) AS "last_seq?",
     passed_priorities AS "passed_priorities?", passed_seqs AS "passed_seqs?",
-    token AS "token?",
+    token AS "token?", cardinality(jobs) AS "leased?",
     NULL::bigint AS "seq?", NULL::smallint AS "priority?", NULL::smallint AS "attempt?",
     NULL::smallint AS "max_attempts?", NULL::text AS "key?", NULL::text AS "tenant?", NULL::uuid AS "id?",
     NULL::text AS "kind?", NULL::jsonb AS "args?: Json<Box<RawValue>>", NULL::uuid AS "owner?",
@@ -19,7 +19,7 @@ SELECT
 FROM took
 UNION ALL (
     SELECT
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         t.seq, t.priority, t.attempt, t.max_attempts, j.key, t.tenant, j.id,
         j.kind, j.args, j.owner,
         j.trace, j.workflow, j.unique_key IS NOT NULL, EXISTS (SELECT FROM queue.cancellations c WHERE c.job = t.job)

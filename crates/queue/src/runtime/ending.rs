@@ -160,7 +160,8 @@ impl Endings {
         }
     }
 
-    fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+    /// As of a run that has said nothing.
+    pub fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
         if let Ending::Told { otherwise, .. } = ending {
             return self.put(leased, otherwise, ran);
         }

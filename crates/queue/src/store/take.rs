@@ -39,6 +39,8 @@ pub(crate) enum Turn {
 pub(crate) struct Taken {
     pub turn: Turn,
     pub jobs: Vec<Leased>,
+    /// So many are in its lease.
+    pub leased: usize,
     /// There was nothing behind what it looked at.
     pub exhausted: bool,
     /// Its tenants take turns: marks say nothing about it.
@@ -104,6 +106,7 @@ pub(crate) async fn take(
         })();
         jobs.extend(leased);
     }
+    let leased = about.leased.unwrap_or_default().try_into().unwrap_or_default();
     let passed = about.passed_priorities.unwrap_or_default();
     let passed = passed.into_iter().zip(about.passed_seqs.unwrap_or_default()).collect();
     Ok(Taken {
@@ -114,6 +117,7 @@ pub(crate) async fn take(
             _ => Turn::Unruled,
         },
         jobs,
+        leased,
         exhausted: about.exhausted.unwrap_or_default(),
         is_fair: about.is_fair.unwrap_or_default(),
         // What is too far away for a duration is as good as infinite.
