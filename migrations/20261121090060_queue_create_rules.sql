@@ -215,7 +215,7 @@ COMMENT ON FUNCTION queue.tokens_at IS 'What is in a bucket. A job that weighs m
 CREATE FUNCTION queue.admit(rules queue.queues, jobs bigint) RETURNS interval
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF rules.max_backlog IS NULL OR jobs + queue.backlog(rules.name, rules.max_backlog) <= rules.max_backlog THEN
+    IF jobs = 0 OR rules.max_backlog IS NULL OR jobs + queue.backlog(rules.name, rules.max_backlog) <= rules.max_backlog THEN
         RETURN NULL;
     END IF;
     IF rules.full_delay IS NULL THEN
@@ -224,7 +224,7 @@ BEGIN
     END IF;
     RETURN rules.full_delay;
 END $$;
-COMMENT ON FUNCTION queue.admit IS 'Whether so many more jobs may go to a queue: null, they may; a time to put them off by; or an error.';
+COMMENT ON FUNCTION queue.admit IS 'Whether so many more jobs that could start may go to a queue: null, they may; a time to put them off by; or an error.';
 
 CREATE FUNCTION queue.backlog(a_queue text, at_most integer) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -54,21 +54,24 @@ BEGIN
 
     -- Those that need nobody start. A full queue refuses them, or puts them off, as any push.
     WITH given AS (
-        SELECT p.*
+        SELECT p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds)) AS wanted_at
         FROM unnest(ids, queues, run_ats, delays, store_workflow.max_attempts) WITH ORDINALITY
             AS p(id, queue, run_at, delay_seconds, max_attempts, nth)
         WHERE NOT EXISTS (SELECT FROM (SELECT DISTINCT unnest(edge_jobs) AS job) e WHERE e.job = p.id)
     ),
     rules AS MATERIALIZED (
         SELECT q.name, queue.admit(q, g.jobs) AS put_off
-        FROM (SELECT queue, count(*) AS jobs FROM given GROUP BY queue) g
+        FROM (
+            SELECT queue, count(*) FILTER (WHERE wanted_at IS NULL OR wanted_at <= now()) AS jobs
+            FROM given GROUP BY queue
+        ) g
         JOIN queue.queues q ON q.name = g.queue AND q.max_backlog IS NOT NULL
     )
     SELECT
         array_agg(g.id ORDER BY g.nth) AS jobs, array_agg(1::smallint) AS attempts,
         array_agg(g.max_attempts ORDER BY g.nth) AS max_attempts, array_agg(g.run_at ORDER BY g.nth) AS run_ats,
         array_agg(
-            coalesce(make_interval(secs => g.delay_seconds), CASE WHEN g.run_at IS NULL THEN r.put_off END) ORDER BY g.nth
+            CASE WHEN g.wanted_at > now() THEN make_interval(secs => g.delay_seconds) ELSE r.put_off END ORDER BY g.nth
         ) AS delays
     INTO roots
     FROM given g

@@ -1,7 +1,10 @@
 //! How many run, how many start, how many wait.
 
-use queue::Error;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use queue::inspect::JobState;
+use queue::{Error, SetRules, Workflow};
 use serde_json::json;
 
 use super::stage::{End, end, job, keyed, push, set, take, take_at};
@@ -141,6 +144,41 @@ async fn a_full_queue_may_put_off_instead() {
     let more = push(db, [job("j2")]).await;
     assert_eq!(theatre.state(ids[0]).await, JobState::Ready);
     assert_eq!(theatre.state(more[0]).await, JobState::Scheduled);
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_what_is_for_later_and_nothing_else() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    set(db, json!({ "max_backlog": 1 })).await;
+    push(db, [job("first")]).await;
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT now()").fetch_one(db).await.unwrap();
+    let later = || job("later").delay(MINUTE);
+    push(db, [later()]).await;
+    push(db, [later(), job("later").run_at(now + MINUTE)]).await;
+    push(db, [keyed("later", "a").delay(MINUTE)]).await;
+    let workflow = |root| Workflow::named("w").add("root", root).add("b", job("b")).after(["root"]);
+    queue::push_workflow(db, workflow(later())).await.unwrap();
+
+    let over = || job("over").run_at(now - MINUTE);
+    for refused in [
+        queue::push_many(db, [over()]).await.map(drop),
+        queue::push_many(db, [job("over").delay(Duration::ZERO)]).await.map(drop),
+        queue::push_many(db, [later(), over()]).await.map(drop),
+        queue::push_many(db, [keyed("over", "a").run_at(now - MINUTE)]).await.map(drop),
+        queue::push_workflow(db, workflow(over())).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    }
+    // A time that has passed is no way around.
+    set(db, json!({ "full_delay": "60 seconds" })).await;
+    let put_off = push(db, [over()]).await.into_iter().chain(push(db, [over(), later()]).await);
+    let put_off = put_off.chain(push(db, [keyed("over", "a").run_at(now - MINUTE)]).await);
+    let root = queue::push_workflow(db, workflow(over())).await.unwrap().jobs["root"];
+    for id in put_off.chain([root]) {
+        assert_eq!(theatre.state(id).await, JobState::Scheduled);
+    }
 }
 
 #[tokio::test]
