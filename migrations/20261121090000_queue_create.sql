@@ -336,7 +336,8 @@ CREATE TABLE queue.queues (
     ruled           boolean     NOT NULL GENERATED ALWAYS AS (
         keyed OR fair OR concurrency IS NOT NULL OR per_second IS NOT NULL
     ) STORED,
-    ruled_since     timestamptz
+    ruled_since     timestamptz,
+    fair_since      timestamptz
 );
 COMMENT ON TABLE queue.queues IS 'What an operator has said about a queue. A queue without a row is not paused, and kept like most.';
 COMMENT ON COLUMN queue.queues.keep_days IS 'Days that its ended jobs stay readable; null: as the settings say for all.';
@@ -353,7 +354,8 @@ COMMENT ON COLUMN queue.queues.key_burst IS 'As burst, for the jobs of each key.
 COMMENT ON COLUMN queue.queues.max_backlog IS 'With so many jobs that could start, a push is refused or put off; null: never.';
 COMMENT ON COLUMN queue.queues.full_delay IS 'A push to a full queue is put off so long; null: it is refused.';
 COMMENT ON COLUMN queue.queues.ruled IS 'Its jobs are claimed by its rules, with queue.take.';
-COMMENT ON COLUMN queue.queues.ruled_since IS 'When it got its first rule. Leases from before do not name it.';
+COMMENT ON COLUMN queue.queues.ruled_since IS 'When every claim knew that it has rules: leases from before do not name it. Infinity until a worker has seen its first rule, which may have been set in a long transaction.';
+COMMENT ON COLUMN queue.queues.fair_since IS 'When the transaction that made it fair began. Pushes that did not know of it yet say nothing of tenants.';
 COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
 
 -- Who waits ---------------------------------------------------------------------------------------

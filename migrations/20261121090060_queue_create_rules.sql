@@ -184,10 +184,10 @@ BEGIN
         ORDER BY n.queue
     LOOP
         INSERT INTO queue.queues AS q (name, keyed, weighted, ruled_since)
-        VALUES (wanted.queue, wanted.keyed, wanted.weighted, now())
+        VALUES (wanted.queue, wanted.keyed, wanted.weighted, 'infinity')
         ON CONFLICT (name) DO UPDATE
         SET keyed = q.keyed OR excluded.keyed, weighted = q.weighted OR excluded.weighted,
-            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE now() END;
+            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE 'infinity' END;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION queue.mark_queues IS 'Has claims heed keys and weights, from the first job of a queue on that has one.';

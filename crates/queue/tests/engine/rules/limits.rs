@@ -44,6 +44,29 @@ async fn what_ran_before_there_was_a_limit_counts() {
     working.stop().await.unwrap();
 }
 
+/// Claims go on without the rule until its transaction commits, and that may be long after it began.
+#[tokio::test]
+async fn what_was_claimed_while_a_limit_was_being_set_counts() {
+    let theatre = Theatre::live().await;
+    let db = &theatre.db.pool;
+    let hang = crate::support::Wait { heeds: true };
+    let id = queue::push(db, hang).await.unwrap().id;
+    let working = theatre.fleet.start(crate::support::work(1));
+    theatre.until(id, JobState::Running).await;
+    let mut tx = db.begin().await.unwrap();
+    let limit = SetRules { concurrency: Some(Some(1)), ..SetRules::default() };
+    queue::set_rules(&mut *tx, "theatre", &limit).await.unwrap();
+    // As if that had been an hour ago.
+    let late = "UPDATE queue.leases SET leased_at = now() + interval '1 hour'";
+    sqlx::query(late).execute(db).await.unwrap();
+    tx.commit().await.unwrap();
+    let other = push(db, [job("other")]).await[0];
+    assert!(take(db, 9).await.jobs.is_empty());
+    queue::cancel(db, id, "test").await.unwrap();
+    theatre.until(other, JobState::Done).await;
+    working.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_rate_lets_jobs_start_as_time_goes() {
     let theatre = Theatre::open().await;
