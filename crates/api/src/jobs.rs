@@ -107,6 +107,14 @@ pub struct Job {
     /// The user for whom it runs.
     #[schema(required)]
     owner: Option<Uuid>,
+    /// Of the jobs of its queue with this key, only so many run at a time.
+    #[schema(required)]
+    key: Option<String>,
+    /// With whom it shares a place where tenants take turns; null: with the jobs of its owner.
+    #[schema(required)]
+    tenant: Option<String>,
+    /// What it takes from the rate of its queue or key.
+    weight: i16,
     /// Finds the request that pushed it in logs and traces.
     #[schema(required)]
     trace_id: Option<String>,
@@ -277,6 +285,9 @@ impl From<inspect::JobView> for Job {
             created_at: job.created_at,
             run_at: job.run_at,
             owner: job.owner,
+            key: job.key,
+            tenant: job.tenant,
+            weight: job.weight,
             trace_id: job.trace_id,
             runs: job.runs.into_iter().map(Run::from).collect(),
         }
