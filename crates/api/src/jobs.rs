@@ -160,7 +160,7 @@ pub struct Why {
     /// The same for people.
     #[schema(required)]
     detail: Option<String>,
-    /// Jobs that hold its key; up to ten.
+    /// Jobs that hold its key, or that it waits for; up to ten.
     jobs: Vec<Uuid>,
     /// When this stops keeping it, where that is known.
     #[schema(required)]
@@ -214,7 +214,7 @@ pub enum State {
     /// Waits for its time, or for the next attempt.
     Scheduled,
     Ready,
-    /// Others hold its key.
+    /// Others hold its key, or have to end first.
     Waiting,
     Running,
     Done,
