@@ -19,7 +19,7 @@ pub const KEY_CONCURRENCIES: RangeInclusive<i16> = 1..=10_000;
 pub const START_RATES: RangeInclusive<f64> = 0.000_01..=1_000_000.0;
 /// Jobs that start at once after a pause.
 pub const BURSTS: RangeInclusive<i32> = 1..=1_000_000;
-/// Jobs that may wait in a queue before it is full.
+/// Jobs that could start, in a queue that is full.
 pub const BACKLOGS: RangeInclusive<i32> = 1..=100_000_000;
 /// By how much a full queue puts jobs off.
 pub const FULL_DELAYS: RangeInclusive<Duration> =
