@@ -210,7 +210,7 @@ fn checked<T: PartialOrd + Display + Serialize>(
 }
 
 /// The table would refuse it as well, in the words of its constraints.
-fn check<T: PartialOrd + Display>(
+pub(crate) fn check<T: PartialOrd + Display>(
     name: &str,
     value: Option<T>,
     range: &RangeInclusive<T>,
@@ -224,7 +224,7 @@ fn check<T: PartialOrd + Display>(
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if NAME_CHARS.contains(&name.chars().count()) && !name.contains('\0') {
         return Ok(());
     }

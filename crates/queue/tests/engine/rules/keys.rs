@@ -276,6 +276,23 @@ async fn workers_share_keys() {
 }
 
 #[tokio::test]
+async fn a_key_tenant_or_weight_that_cannot_be_is_refused_by_name_and_holds_up_nobody() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    let pusher = queue::Pusher::new(db.clone());
+    for (wrong, reason) in [
+        (keyed("wrong", ""), "a key has 1 to 255 characters"),
+        (keyed("wrong", "a\0"), "a key has 1 to 255 characters"),
+        (job("wrong").tenant("t".repeat(256)), "a tenant has 1 to 255 characters"),
+        (job("wrong").weight(0), "weight: 0 is not within 1 to 1000"),
+    ] {
+        let (refused, stored) = tokio::join!(pusher.push(wrong), pusher.push(keyed("right", "a")));
+        assert_eq!(refused.unwrap_err().to_string(), reason);
+        stored.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn sql_gives_keys_too_under_either_name() {
     let theatre = Theatre::open().await;
     let db = &theatre.db.pool;
