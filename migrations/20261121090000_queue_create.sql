@@ -132,7 +132,7 @@ CREATE TABLE queue.leases (
     attempts     smallint[]  NOT NULL,
     max_attempts smallint[]  NOT NULL,
     queue        text COLLATE "C",
-    keys         text[] COLLATE "C",
+    keys         integer[],
     CONSTRAINT ck_leases_same_length CHECK (
         cardinality(jobs) = cardinality(attempts) AND cardinality(jobs) = cardinality(max_attempts)
             AND (keys IS NULL OR cardinality(jobs) = cardinality(keys))
@@ -143,11 +143,11 @@ COMMENT ON COLUMN queue.leases.token IS 'Every write for these jobs names it.';
 COMMENT ON COLUMN queue.leases.worker IS 'Which process; no foreign key, because it would lock that row for each claim.';
 COMMENT ON COLUMN queue.leases.jobs IS 'The batch. Jobs that have ended stay listed; their rows in queue.runs tell.';
 COMMENT ON COLUMN queue.leases.queue IS 'Where a queue has rules, its jobs are claimed apart; null: of any queues.';
-COMMENT ON COLUMN queue.leases.keys IS 'The keys that these jobs hold until they have ended; null: none has one.';
+COMMENT ON COLUMN queue.leases.keys IS 'Hashes of the keys that these jobs hold until they have ended, null for a job without; null: none has one. Equal hashes are looked up in queue.jobs.';
 COMMENT ON COLUMN queue.leases.expires_at IS 'From then on anybody may rescue the batch. Renewed while the worker lives.';
 ALTER TABLE queue.leases SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- Random bits do not get smaller; trying would cost a tenth of a claim.
-ALTER TABLE queue.leases ALTER COLUMN jobs SET STORAGE EXTERNAL;
+ALTER TABLE queue.leases ALTER COLUMN jobs SET STORAGE EXTERNAL, ALTER COLUMN keys SET STORAGE EXTERNAL;
 
 CREATE TABLE queue.cancellations (
     job          uuid        NOT NULL CONSTRAINT cancellations_pkey PRIMARY KEY,

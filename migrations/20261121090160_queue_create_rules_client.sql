@@ -124,8 +124,9 @@ BEGIN ATOMIC
     SELECT array_agg(h.job) FROM (
         SELECT u.job
         FROM queue.leases l
-        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, key)
-        WHERE l.queue = a_queue AND u.key = a_key
+        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, hash)
+        WHERE l.queue = a_queue AND u.hash = hashtext(a_key)
+            AND (SELECT j.key FROM queue.jobs j WHERE j.id = u.job) = a_key
             AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL
         UNION ALL
         SELECT s.job FROM queue.scheduled s WHERE s.holds AND s.queue = a_queue AND s.key = a_key

@@ -192,7 +192,6 @@ impl Endings {
         }
         if let Some(key) = leased.ruled.as_ref().and_then(|ruled| ruled.key.as_ref()) {
             self.passing.which.add(leased);
-            self.passing.queues.push(leased.queue.clone());
             self.passing.keys.push(key.clone());
         }
         let cause = match ending {

@@ -65,7 +65,7 @@ pub(crate) async fn take(
     let priorities: Vec<_> = take.stretches.iter().map(|stretch| stretch.priority).collect();
     let seqs: Vec<_> = take.stretches.iter().map(|stretch| stretch.seq).collect();
     let before: Vec<_> = take.stretches.iter().map(|stretch| stretch.before_priority).collect();
-    let rows = sqlx::query_file!(
+    let mut rows = sqlx::query_file!(
         "sql/take.sql",
         now,
         take.queue,
@@ -81,13 +81,12 @@ pub(crate) async fn take(
     )
     .fetch_all(executor)
     .await?;
+    let about = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
     let mut jobs = Vec::with_capacity(rows.len());
-    let mut rows = rows.into_iter();
-    let about = rows.next().ok_or(sqlx::Error::RowNotFound)?;
     for row in rows {
         let leased = (|| {
             Some(Leased {
-                token: about.token?,
+                token: row.token?,
                 id: row.id?,
                 kind: row.kind?,
                 queue: take.queue.to_owned(),
