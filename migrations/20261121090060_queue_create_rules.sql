@@ -275,89 +275,80 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    -- Tenants in the order of their names, from where the last claim ended, each found by a look-up. OFFSET 0
-    -- keeps the planner from repeating a look-up wherever its result is used.
+    -- Tenants in the order of their names, from where the last claim ended, each with its first job, found by
+    -- one look-up. The one whose turn it was comes first if it has turns left, and in its place if not.
     WITH RECURSIVE lanes AS (
-        SELECT f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight, f.turns::bigint AS total
-        FROM (
-            SELECT
-                n.tenant, coalesce(s.weight, 1::smallint) AS weight,
-                CASE WHEN n.tenant = last_tenant AND last_credit > 0 THEN last_credit ELSE coalesce(s.weight, 1::smallint) END AS turns
-            FROM (
-                SELECT coalesce(
-                    (
-                        SELECT r.tenant FROM queue.ready r
-                        WHERE r.queue = a_queue AND r.tenant <> ''
-                            AND r.tenant >= last_tenant AND (r.tenant > last_tenant OR last_credit > 0)
-                        ORDER BY r.tenant LIMIT 1
-                    ),
-                    (
-                        SELECT r.tenant FROM queue.ready r
-                        WHERE r.queue = a_queue AND r.tenant <> ''
-                        ORDER BY r.tenant LIMIT 1
-                    )
-                ) AS tenant
-                OFFSET 0
-            ) n
-            LEFT JOIN queue.shares s ON s.queue = a_queue AND s.tenant = n.tenant
-            WHERE n.tenant IS NOT NULL
-        ) f
+        SELECT
+            last_tenant COLLATE "C" AS tenant, f.row_id, f.key, 0 AS place, false AS wrapped,
+            coalesce(
+                (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = last_tenant), 1::smallint
+            ) AS weight,
+            CASE WHEN f.row_id IS NULL THEN 0 ELSE last_credit::bigint END AS total
+        FROM (VALUES (true)) AS one
+        LEFT JOIN LATERAL (
+            SELECT r.ctid AS row_id, r.key FROM queue.ready r
+            WHERE last_credit > 0 AND r.queue = a_queue AND r.tenant <> '' AND r.tenant = last_tenant
+            ORDER BY r.priority, r.seq LIMIT 1
+        ) f ON true
         UNION ALL
-        SELECT n.tenant, n.first, n.wrapped, n.place, n.weight, n.total + n.weight
-        FROM (
-            SELECT
-                t.tenant, t.first, t.wrapped OR t.tenant <= t.before AS wrapped, t.place + 1 AS place, t.total,
-                coalesce(
-                    (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = t.tenant), 1::smallint
-                ) AS weight
-            FROM (
-                SELECT
-                    l.tenant AS before, l.first, l.wrapped, l.place, l.total,
-                    coalesce(
-                        (
-                            SELECT r.tenant FROM queue.ready r
-                            WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
-                            ORDER BY r.tenant LIMIT 1
-                        ),
-                        (
-                            SELECT r.tenant FROM queue.ready r
-                            WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
-                            ORDER BY r.tenant LIMIT 1
-                        )
-                    ) AS tenant
-                FROM lanes l
-                WHERE l.total < want
-                OFFSET 0
-            ) t
-            WHERE t.tenant IS NOT NULL
-            OFFSET 0
+        SELECT n.tenant, n.row_id, n.key, l.place + 1, n.wrapped, w.weight, l.total + w.weight
+        FROM lanes l
+        CROSS JOIN LATERAL (
+            (
+                SELECT r.tenant, r.ctid AS row_id, r.key, l.wrapped FROM queue.ready r
+                WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
+                ORDER BY r.tenant, r.priority, r.seq LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT r.tenant, r.ctid, r.key, true FROM queue.ready r
+                WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
+                ORDER BY r.tenant, r.priority, r.seq LIMIT 1
+            )
+            LIMIT 1
         ) n
+        CROSS JOIN LATERAL (
+            -- OFFSET 0 keeps the planner from repeating the look-up.
+            SELECT coalesce(
+                CASE WHEN (SELECT EXISTS (SELECT FROM queue.shares s WHERE s.queue = a_queue))
+                    THEN (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = n.tenant) END,
+                1::smallint
+            ) AS weight
+            OFFSET 0
+        ) w
         -- Round once.
-        WHERE NOT (n.wrapped AND n.tenant >= n.first)
+        WHERE l.total < want
+            AND NOT (n.wrapped AND (n.tenant > last_tenant OR n.tenant = last_tenant AND last_credit > 0))
     ),
     -- Where all tenants together have fewer turns than there is room, each has several.
     rounds AS (
-        SELECT ceil(want::float8 / max(l.total))::integer AS count FROM lanes l
+        SELECT ceil(want::float8 / nullif(max(l.total), 0))::bigint AS count FROM lanes l
     ),
     found AS (
-        SELECT
-            r.row_id, r.key_hash, l.place, l.weight,
-            r.nth - 1 + CASE WHEN l.tenant = last_tenant AND l.place = 1 THEN greatest(l.weight - last_credit, 0) ELSE 0 END AS rank
-        FROM lanes l
-        CROSS JOIN rounds
+        SELECT l.row_id, l.key, l.place, l.weight, 0::bigint AS nth FROM lanes l WHERE l.row_id IS NOT NULL
+        UNION ALL
+        SELECT r.row_id, r.key, l.place, l.weight, r.nth
+        FROM rounds
+        CROSS JOIN lanes l
         CROSS JOIN LATERAL (
             SELECT
-                ready.ctid AS row_id, CASE WHEN ready.key <> '' THEN hashtext(ready.key) END AS key_hash,
-                row_number() OVER (ORDER BY ready.priority, ready.seq) AS nth
+                ready.ctid AS row_id, ready.key, row_number() OVER (ORDER BY ready.priority, ready.seq) - 1 AS nth
             FROM queue.ready
             WHERE ready.queue = a_queue AND ready.tenant = l.tenant AND ready.tenant <> ''
             ORDER BY ready.priority, ready.seq
-            LIMIT rounds.count::bigint * l.weight
+            LIMIT rounds.count * l.weight - 1 OFFSET 1
         ) r
+        WHERE l.row_id IS NOT NULL AND rounds.count * l.weight > 1
+    ),
+    ranked AS (
+        SELECT
+            f.row_id, f.key, f.place, f.weight,
+            f.nth + CASE WHEN f.place = 0 THEN greatest(f.weight - last_credit, 0) ELSE 0 END AS rank
+        FROM found f
     )
     SELECT
-        f.row_id, f.key_hash, (f.weight - 1 - f.rank % f.weight)::smallint
-    FROM found f
+        f.row_id, CASE WHEN f.key <> '' THEN hashtext(f.key) END, (f.weight - 1 - f.rank % f.weight)::smallint
+    FROM ranked f
     ORDER BY f.rank / f.weight, f.place, f.rank
     LIMIT want;
 END;
@@ -686,6 +677,7 @@ BEGIN
                 FROM gone
                 LEFT JOIN unnest(CASE WHEN rules.fair THEN taken END) WITH ORDINALITY AS t(row_id, nth)
                     ON t.row_id = gone.row_id
+                ORDER BY t.nth, gone.priority, gone.seq
                 OFFSET 0
             ) g
             JOIN queue.jobs j ON j.id = g.job
