@@ -279,29 +279,29 @@ BEGIN ATOMIC
     -- one look-up. The one whose turn it was comes first if it has turns left, and in its place if not.
     WITH RECURSIVE lanes AS (
         SELECT
-            last_tenant COLLATE "C" AS tenant, f.row_id, f.key, 0 AS place, false AS wrapped,
+            last_tenant COLLATE "C" AS tenant, f.row_id, f.priority, f.seq, f.key, 0 AS place, false AS wrapped,
             coalesce(
                 (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = last_tenant), 1::smallint
             ) AS weight,
             CASE WHEN f.row_id IS NULL THEN 0 ELSE last_credit::bigint END AS total
         FROM (VALUES (true)) AS one
         LEFT JOIN LATERAL (
-            SELECT r.ctid AS row_id, r.key FROM queue.ready r
+            SELECT r.ctid AS row_id, r.priority, r.seq, r.key FROM queue.ready r
             WHERE last_credit > 0 AND r.queue = a_queue AND r.tenant <> '' AND r.tenant = last_tenant
             ORDER BY r.priority, r.seq LIMIT 1
         ) f ON true
         UNION ALL
-        SELECT n.tenant, n.row_id, n.key, l.place + 1, n.wrapped, w.weight, l.total + w.weight
+        SELECT n.tenant, n.row_id, n.priority, n.seq, n.key, l.place + 1, n.wrapped, w.weight, l.total + w.weight
         FROM lanes l
         CROSS JOIN LATERAL (
             (
-                SELECT r.tenant, r.ctid AS row_id, r.key, l.wrapped FROM queue.ready r
+                SELECT r.tenant, r.ctid AS row_id, r.priority, r.seq, r.key, l.wrapped FROM queue.ready r
                 WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
                 ORDER BY r.tenant, r.priority, r.seq LIMIT 1
             )
             UNION ALL
             (
-                SELECT r.tenant, r.ctid, r.key, true FROM queue.ready r
+                SELECT r.tenant, r.ctid, r.priority, r.seq, r.key, true FROM queue.ready r
                 WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
                 ORDER BY r.tenant, r.priority, r.seq LIMIT 1
             )
@@ -332,11 +332,12 @@ BEGIN ATOMIC
         CROSS JOIN lanes l
         CROSS JOIN LATERAL (
             SELECT
-                ready.ctid AS row_id, ready.key, row_number() OVER (ORDER BY ready.priority, ready.seq) - 1 AS nth
+                ready.ctid AS row_id, ready.key, row_number() OVER (ORDER BY ready.priority, ready.seq) AS nth
             FROM queue.ready
             WHERE ready.queue = a_queue AND ready.tenant = l.tenant AND ready.tenant <> ''
+                AND (ready.priority, ready.seq) > (l.priority, l.seq)
             ORDER BY ready.priority, ready.seq
-            LIMIT rounds.count * l.weight - 1 OFFSET 1
+            LIMIT rounds.count * l.weight - 1
         ) r
         WHERE l.row_id IS NOT NULL AND rounds.count * l.weight > 1
     ),
