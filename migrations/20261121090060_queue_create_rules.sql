@@ -492,7 +492,7 @@ DECLARE
     max_pick    constant integer := 2000;
     rules       queue.queues;
     stand       queue.turns;
-    time        timestamptz := coalesce(at, clock_timestamp());
+    time        timestamptz;
     want        integer;
     tokens      float8;
     burst       float8;
@@ -532,6 +532,8 @@ BEGIN
         RETURN;
     END IF;
     turn := 'ours';
+    -- Later than that of every earlier claim, unless a clock was put back.
+    time := coalesce(at, clock_timestamp());
     exhausted := false;
     is_fair := rules.fair;
     xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
@@ -681,7 +683,8 @@ BEGIN
                 ORDER BY t.nth, gone.priority, gone.seq
                 OFFSET 0
             ) g
-            JOIN queue.jobs j ON j.id = g.job
+            -- A row for each that is leased, also if nothing can be said about it.
+            LEFT JOIN queue.jobs j ON j.id = g.job
             ORDER BY g.nth, g.priority, g.seq;
             GET DIAGNOSTICS got = ROW_COUNT;
             count_taken := count_taken + got;
@@ -699,7 +702,8 @@ BEGIN
         IF paying IS NOT NULL THEN
             INSERT INTO queue.buckets (queue, key, tokens, filled_at)
             SELECT a_queue, b.key, min(b.left_in), time FROM unnest(paying, paid_to) AS b(key, left_in) GROUP BY b.key
-            ON CONFLICT (queue, key) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at;
+            ON CONFLICT (queue, key) DO UPDATE
+            SET tokens = excluded.tokens, filled_at = greatest(excluded.filled_at, buckets.filled_at);
         END IF;
         IF early IS NOT NULL THEN
             WITH gone AS (
@@ -743,7 +747,9 @@ BEGIN
             coalesce(tokens, 0), CASE WHEN tokens IS NULL THEN '-infinity' ELSE time END
         )
         ON CONFLICT (queue) DO UPDATE
-        SET tenant = excluded.tenant, credit = excluded.credit, tokens = excluded.tokens, filled_at = excluded.filled_at;
+        SET tenant = excluded.tenant, credit = excluded.credit, tokens = excluded.tokens,
+            -- What was filled in is not filled in again.
+            filled_at = greatest(excluded.filled_at, turns.filled_at);
     END IF;
     -- Something was there, and the rules do not let it start yet.
     IF room <= 0 AND rules.concurrency IS NOT NULL AND wait_seconds IS NULL AND count_taken = 0 THEN

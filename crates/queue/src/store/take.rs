@@ -82,7 +82,8 @@ pub(crate) async fn take(
     .fetch_all(executor)
     .await?;
     let about = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let mut jobs = Vec::with_capacity(rows.len());
+    let leased = rows.len();
+    let mut jobs = Vec::with_capacity(leased);
     for row in rows {
         let leased = (|| {
             Some(Leased {
@@ -105,7 +106,6 @@ pub(crate) async fn take(
         })();
         jobs.extend(leased);
     }
-    let leased = about.leased.unwrap_or_default().try_into().unwrap_or_default();
     let passed = about.passed_priorities.unwrap_or_default();
     let passed = passed.into_iter().zip(about.passed_seqs.unwrap_or_default()).collect();
     Ok(Taken {
