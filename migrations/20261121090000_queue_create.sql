@@ -132,7 +132,7 @@ CREATE TABLE queue.leases (
     attempts     smallint[]  NOT NULL,
     max_attempts smallint[]  NOT NULL,
     queue        text COLLATE "C",
-    keys         text[] COLLATE "C",
+    keys         integer[],
     CONSTRAINT ck_leases_same_length CHECK (
         cardinality(jobs) = cardinality(attempts) AND cardinality(jobs) = cardinality(max_attempts)
             AND (keys IS NULL OR cardinality(jobs) = cardinality(keys))
@@ -143,11 +143,11 @@ COMMENT ON COLUMN queue.leases.token IS 'Every write for these jobs names it.';
 COMMENT ON COLUMN queue.leases.worker IS 'Which process; no foreign key, because it would lock that row for each claim.';
 COMMENT ON COLUMN queue.leases.jobs IS 'The batch. Jobs that have ended stay listed; their rows in queue.runs tell.';
 COMMENT ON COLUMN queue.leases.queue IS 'Where a queue has rules, its jobs are claimed apart; null: of any queues.';
-COMMENT ON COLUMN queue.leases.keys IS 'The keys that these jobs hold until they have ended; null: none has one.';
+COMMENT ON COLUMN queue.leases.keys IS 'Hashes of the keys that these jobs hold until they have ended, null for a job without; null: none has one. Equal hashes are looked up in queue.jobs.';
 COMMENT ON COLUMN queue.leases.expires_at IS 'From then on anybody may rescue the batch. Renewed while the worker lives.';
 ALTER TABLE queue.leases SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- Random bits do not get smaller; trying would cost a tenth of a claim.
-ALTER TABLE queue.leases ALTER COLUMN jobs SET STORAGE EXTERNAL;
+ALTER TABLE queue.leases ALTER COLUMN jobs SET STORAGE EXTERNAL, ALTER COLUMN keys SET STORAGE EXTERNAL;
 
 CREATE TABLE queue.cancellations (
     job          uuid        NOT NULL CONSTRAINT cancellations_pkey PRIMARY KEY,
@@ -336,7 +336,8 @@ CREATE TABLE queue.queues (
     ruled           boolean     NOT NULL GENERATED ALWAYS AS (
         keyed OR fair OR concurrency IS NOT NULL OR per_second IS NOT NULL
     ) STORED,
-    ruled_since     timestamptz
+    ruled_since     timestamptz,
+    fair_since      timestamptz
 );
 COMMENT ON TABLE queue.queues IS 'What an operator has said about a queue. A queue without a row is not paused, and kept like most.';
 COMMENT ON COLUMN queue.queues.keep_days IS 'Days that its ended jobs stay readable; null: as the settings say for all.';
@@ -353,7 +354,8 @@ COMMENT ON COLUMN queue.queues.key_burst IS 'As burst, for the jobs of each key.
 COMMENT ON COLUMN queue.queues.max_backlog IS 'With so many jobs that could start, a push is refused or put off; null: never.';
 COMMENT ON COLUMN queue.queues.full_delay IS 'A push to a full queue is put off so long; null: it is refused.';
 COMMENT ON COLUMN queue.queues.ruled IS 'Its jobs are claimed by its rules, with queue.take.';
-COMMENT ON COLUMN queue.queues.ruled_since IS 'When it got its first rule. Leases from before do not name it.';
+COMMENT ON COLUMN queue.queues.ruled_since IS 'When every claim knew that it has rules: leases from before do not name it. Infinity until a worker has seen its first rule, which may have been set in a long transaction.';
+COMMENT ON COLUMN queue.queues.fair_since IS 'When the transaction that made it fair began. Pushes that did not know of it yet say nothing of tenants.';
 COMMENT ON COLUMN queue.queues.changed_at IS 'When it was last paused or resumed.';
 
 -- Who waits ---------------------------------------------------------------------------------------

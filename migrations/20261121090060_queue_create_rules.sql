@@ -52,6 +52,15 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 RETURN pg_advisory_xact_lock_shared(1111834950, hashtext(queue));
 COMMENT ON FUNCTION queue.share_gate IS 'Waits until nobody is about to let jobs of the queue wait for a key, and keeps it so for this transaction.';
 
+CREATE FUNCTION queue.share_gates(queues text[]) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM queue.share_gate(g.queue)
+    FROM (SELECT DISTINCT q AS queue FROM unnest(queues) AS q WHERE q IS NOT NULL ORDER BY q) g;
+    RETURN EXISTS (SELECT FROM queue.waiting WHERE waiting.queue = ANY (queues));
+END $$;
+COMMENT ON FUNCTION queue.share_gates IS 'The same for several queues; says whether any job waits for a key there.';
+
 CREATE FUNCTION queue.key_concurrency(queue text, key text) RETURNS smallint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -74,14 +83,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.lane_of IS 'What queue.ready says of a job''s tenant.';
 
+CREATE FUNCTION queue.tenant_of(id uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT queue.lane_of(j) FROM queue.jobs j WHERE j.id = tenant_of.id;
+END;
+COMMENT ON FUNCTION queue.tenant_of IS 'The same, for a statement that seldom needs it: the days of queue.jobs are opened at the call only.';
+
 CREATE FUNCTION queue.pass_on(queues text[], keys text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     told text[];
 BEGIN
-    PERFORM queue.share_gate(g.queue)
-    FROM (SELECT DISTINCT q AS queue FROM unnest(queues) AS q WHERE q IS NOT NULL ORDER BY q) g;
-    IF NOT EXISTS (SELECT FROM queue.waiting WHERE waiting.queue = ANY (queues)) THEN
+    IF NOT queue.share_gates(queues) THEN
         RETURN;
     END IF;
     WITH given AS (
@@ -146,11 +160,13 @@ BEGIN ATOMIC
     FROM (
         -- Hashed, because it is no join; and a look-up in the history for each that is left, because an
         -- anti-join would read all of it.
-        SELECT u.key, 1 AS leased, 0 AS promised
+        SELECT k.key, 1 AS leased, 0 AS promised
         FROM queue.leases l
-        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, key)
-        WHERE l.queue = a_queue AND (u.key IN (SELECT k FROM unnest(some_keys) AS k)) IS TRUE
+        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, hash)
+        CROSS JOIN LATERAL (SELECT (SELECT j.key FROM queue.jobs j WHERE j.id = u.job) AS key OFFSET 0) k
+        WHERE l.queue = a_queue AND (u.hash IN (SELECT hashtext(k) FROM unnest(some_keys) AS k)) IS TRUE
             AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL
+            AND (k.key IN (SELECT k FROM unnest(some_keys) AS k)) IS TRUE
         UNION ALL
         SELECT s.key, 1, 0
         FROM unnest(some_keys) AS k(key)
@@ -165,6 +181,19 @@ BEGIN ATOMIC
     GROUP BY t.key;
 END;
 COMMENT ON FUNCTION queue.places_taken IS 'How many jobs of each key hold a place: those that run or wait for their next attempt, and those that are about to be claimed. Each key is given once.';
+
+CREATE FUNCTION queue.are_free(a_queue text, hashes integer[]) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT cardinality(hashes) = (SELECT count(DISTINCT h) FROM unnest(hashes) AS h)
+        AND NOT EXISTS (SELECT FROM queue.scheduled s WHERE s.holds AND s.queue = a_queue)
+        AND NOT EXISTS (SELECT FROM queue.ready r WHERE r.priority < -100 AND r.queue = a_queue)
+        AND NOT EXISTS (
+            SELECT FROM (SELECT unnest(l.keys) AS hash FROM queue.leases l WHERE l.queue = a_queue) held
+            WHERE (held.hash IN (SELECT h FROM unnest(hashes) AS h)) IS TRUE
+        );
+END;
+COMMENT ON FUNCTION queue.are_free IS 'Whether jobs with keys of these hashes are in nobody''s way and nobody is in theirs, at a glance; if not, queue.places_taken tells.';
 
 CREATE FUNCTION queue.mark_queues(queues text[], keys text[], weights smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -184,10 +213,10 @@ BEGIN
         ORDER BY n.queue
     LOOP
         INSERT INTO queue.queues AS q (name, keyed, weighted, ruled_since)
-        VALUES (wanted.queue, wanted.keyed, wanted.weighted, now())
+        VALUES (wanted.queue, wanted.keyed, wanted.weighted, 'infinity')
         ON CONFLICT (name) DO UPDATE
         SET keyed = q.keyed OR excluded.keyed, weighted = q.weighted OR excluded.weighted,
-            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE now() END;
+            ruled_since = CASE WHEN q.ruled THEN q.ruled_since ELSE 'infinity' END;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION queue.mark_queues IS 'Has claims heed keys and weights, from the first job of a queue on that has one.';
@@ -215,7 +244,7 @@ COMMENT ON FUNCTION queue.tokens_at IS 'What is in a bucket. A job that weighs m
 CREATE FUNCTION queue.admit(rules queue.queues, jobs bigint) RETURNS interval
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF rules.max_backlog IS NULL OR jobs + queue.backlog(rules.name, rules.max_backlog) <= rules.max_backlog THEN
+    IF jobs = 0 OR rules.max_backlog IS NULL OR jobs + queue.backlog(rules.name, rules.max_backlog) <= rules.max_backlog THEN
         RETURN NULL;
     END IF;
     IF rules.full_delay IS NULL THEN
@@ -224,7 +253,7 @@ BEGIN
     END IF;
     RETURN rules.full_delay;
 END $$;
-COMMENT ON FUNCTION queue.admit IS 'Whether so many more jobs may go to a queue: null, they may; a time to put them off by; or an error.';
+COMMENT ON FUNCTION queue.admit IS 'Whether so many more jobs that could start may go to a queue: null, they may; a time to put them off by; or an error.';
 
 CREATE FUNCTION queue.backlog(a_queue text, at_most integer) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -242,94 +271,85 @@ COMMENT ON FUNCTION queue.backlog IS 'How many jobs of a queue could start, as f
 
 CREATE FUNCTION queue.pick_fairly(a_queue text, want integer, last_tenant text, last_credit smallint)
 RETURNS TABLE (
-    row_id tid, job uuid, priority smallint, key text, tenant text, credit smallint
+    row_id tid, key_hash integer, credit smallint
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    -- Tenants in the order of their names, from where the last claim ended, each found by a look-up. OFFSET 0
-    -- keeps the planner from repeating a look-up wherever its result is used.
+    -- Tenants in the order of their names, from where the last claim ended, each with its first job, found by
+    -- one look-up. The one whose turn it was comes first if it has turns left, and in its place if not.
     WITH RECURSIVE lanes AS (
-        SELECT f.tenant, f.tenant AS first, false AS wrapped, 1 AS place, f.weight, f.turns::bigint AS total
-        FROM (
-            SELECT
-                n.tenant, coalesce(s.weight, 1::smallint) AS weight,
-                CASE WHEN n.tenant = last_tenant AND last_credit > 0 THEN last_credit ELSE coalesce(s.weight, 1::smallint) END AS turns
-            FROM (
-                SELECT coalesce(
-                    (
-                        SELECT r.tenant FROM queue.ready r
-                        WHERE r.queue = a_queue AND r.tenant <> ''
-                            AND r.tenant >= last_tenant AND (r.tenant > last_tenant OR last_credit > 0)
-                        ORDER BY r.tenant LIMIT 1
-                    ),
-                    (
-                        SELECT r.tenant FROM queue.ready r
-                        WHERE r.queue = a_queue AND r.tenant <> ''
-                        ORDER BY r.tenant LIMIT 1
-                    )
-                ) AS tenant
-                OFFSET 0
-            ) n
-            LEFT JOIN queue.shares s ON s.queue = a_queue AND s.tenant = n.tenant
-            WHERE n.tenant IS NOT NULL
-        ) f
+        SELECT
+            last_tenant COLLATE "C" AS tenant, f.row_id, f.priority, f.seq, f.key, 0 AS place, false AS wrapped,
+            coalesce(
+                (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = last_tenant), 1::smallint
+            ) AS weight,
+            CASE WHEN f.row_id IS NULL THEN 0 ELSE last_credit::bigint END AS total
+        FROM (VALUES (true)) AS one
+        LEFT JOIN LATERAL (
+            SELECT r.ctid AS row_id, r.priority, r.seq, r.key FROM queue.ready r
+            WHERE last_credit > 0 AND r.queue = a_queue AND r.tenant <> '' AND r.tenant = last_tenant
+            ORDER BY r.priority, r.seq LIMIT 1
+        ) f ON true
         UNION ALL
-        SELECT n.tenant, n.first, n.wrapped, n.place, n.weight, n.total + n.weight
-        FROM (
-            SELECT
-                t.tenant, t.first, t.wrapped OR t.tenant <= t.before AS wrapped, t.place + 1 AS place, t.total,
-                coalesce(
-                    (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = t.tenant), 1::smallint
-                ) AS weight
-            FROM (
-                SELECT
-                    l.tenant AS before, l.first, l.wrapped, l.place, l.total,
-                    coalesce(
-                        (
-                            SELECT r.tenant FROM queue.ready r
-                            WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
-                            ORDER BY r.tenant LIMIT 1
-                        ),
-                        (
-                            SELECT r.tenant FROM queue.ready r
-                            WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
-                            ORDER BY r.tenant LIMIT 1
-                        )
-                    ) AS tenant
-                FROM lanes l
-                WHERE l.total < want
-                OFFSET 0
-            ) t
-            WHERE t.tenant IS NOT NULL
-            OFFSET 0
+        SELECT n.tenant, n.row_id, n.priority, n.seq, n.key, l.place + 1, n.wrapped, w.weight, l.total + w.weight
+        FROM lanes l
+        CROSS JOIN LATERAL (
+            (
+                SELECT r.tenant, r.ctid AS row_id, r.priority, r.seq, r.key, l.wrapped FROM queue.ready r
+                WHERE r.queue = a_queue AND r.tenant <> '' AND r.tenant > l.tenant
+                ORDER BY r.tenant, r.priority, r.seq LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT r.tenant, r.ctid, r.priority, r.seq, r.key, true FROM queue.ready r
+                WHERE NOT l.wrapped AND r.queue = a_queue AND r.tenant <> ''
+                ORDER BY r.tenant, r.priority, r.seq LIMIT 1
+            )
+            LIMIT 1
         ) n
+        CROSS JOIN LATERAL (
+            -- OFFSET 0 keeps the planner from repeating the look-up.
+            SELECT coalesce(
+                CASE WHEN (SELECT EXISTS (SELECT FROM queue.shares s WHERE s.queue = a_queue))
+                    THEN (SELECT s.weight FROM queue.shares s WHERE s.queue = a_queue AND s.tenant = n.tenant) END,
+                1::smallint
+            ) AS weight
+            OFFSET 0
+        ) w
         -- Round once.
-        WHERE NOT (n.wrapped AND n.tenant >= n.first)
+        WHERE l.total < want
+            AND NOT (n.wrapped AND (n.tenant > last_tenant OR n.tenant = last_tenant AND last_credit > 0))
     ),
     -- Where all tenants together have fewer turns than there is room, each has several.
     rounds AS (
-        SELECT ceil(want::float8 / max(l.total))::integer AS count FROM lanes l
+        SELECT ceil(want::float8 / nullif(max(l.total), 0))::bigint AS count FROM lanes l
     ),
     found AS (
-        SELECT
-            r.row_id, r.job, r.priority, r.key, l.tenant, l.place, l.weight,
-            r.nth - 1 + CASE WHEN l.tenant = last_tenant AND l.place = 1 THEN greatest(l.weight - last_credit, 0) ELSE 0 END AS rank
-        FROM lanes l
-        CROSS JOIN rounds
+        SELECT l.row_id, l.key, l.place, l.weight, 0::bigint AS nth FROM lanes l WHERE l.row_id IS NOT NULL
+        UNION ALL
+        SELECT r.row_id, r.key, l.place, l.weight, r.nth
+        FROM rounds
+        CROSS JOIN lanes l
         CROSS JOIN LATERAL (
             SELECT
-                ready.ctid AS row_id, ready.job, ready.priority, ready.key,
-                row_number() OVER (ORDER BY ready.priority, ready.seq) AS nth
+                ready.ctid AS row_id, ready.key, row_number() OVER (ORDER BY ready.priority, ready.seq) AS nth
             FROM queue.ready
             WHERE ready.queue = a_queue AND ready.tenant = l.tenant AND ready.tenant <> ''
+                AND (ready.priority, ready.seq) > (l.priority, l.seq)
             ORDER BY ready.priority, ready.seq
-            LIMIT rounds.count::bigint * l.weight
+            LIMIT rounds.count * l.weight - 1
         ) r
+        WHERE l.row_id IS NOT NULL AND rounds.count * l.weight > 1
+    ),
+    ranked AS (
+        SELECT
+            f.row_id, f.key, f.place, f.weight,
+            f.nth + CASE WHEN f.place = 0 THEN greatest(f.weight - last_credit, 0) ELSE 0 END AS rank
+        FROM found f
     )
     SELECT
-        f.row_id, f.job, f.priority, f.key, f.tenant,
-        (f.weight - 1 - f.rank % f.weight)::smallint
-    FROM found f
+        f.row_id, CASE WHEN f.key <> '' THEN hashtext(f.key) END, (f.weight - 1 - f.rank % f.weight)::smallint
+    FROM ranked f
     ORDER BY f.rank / f.weight, f.place, f.rank
     LIMIT want;
 END;
@@ -352,52 +372,50 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.running_in IS 'How many jobs of a queue with rules run, or are about to in some process.';
 
-CREATE FUNCTION queue.let_in(
-    rules queue.queues, jobs uuid[], priorities smallint[], keys text[], own_keys text[]
-) RETURNS TABLE (nth bigint, fits boolean)
+CREATE FUNCTION queue.let_in(rules queue.queues, row_ids tid[])
+RETURNS TABLE (nth bigint, row_id tid, job uuid, key text, fits boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH picked AS (
+    WITH picked AS MATERIALIZED (
         SELECT
-            p.*, row_number() OVER (PARTITION BY p.key, p.priority < -100 ORDER BY p.nth) AS rank
-        FROM unnest(priorities, keys) WITH ORDINALITY AS p(priority, key, nth)
+            p.nth, p.row_id, r.job, r.key, r.priority,
+            row_number() OVER (PARTITION BY r.key, r.priority < -100 ORDER BY p.nth) AS rank
+        FROM unnest(row_ids) WITH ORDINALITY AS p(row_id, nth)
+        JOIN queue.ready r ON r.ctid = p.row_id
     ),
     taken AS MATERIALIZED (
-        SELECT t.key, sum(t.leased) AS leased, sum(t.promised) AS promised
-        FROM (
-            SELECT p.* FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT k FROM unnest(keys) AS k WHERE k <> '')) p
-            UNION ALL
-            SELECT o.key, 1, 0 FROM unnest(own_keys) AS o(key)
-        ) t
-        GROUP BY t.key
+        SELECT t.* FROM queue.places_taken((rules).name, ARRAY(SELECT DISTINCT p.key FROM picked p WHERE p.key <> '')) t
     )
     SELECT
-        p.nth,
+        p.nth, p.row_id, p.job, p.key,
         p.key = '' OR p.rank + coalesce(t.leased + CASE WHEN p.priority < -100 THEN 0 ELSE t.promised END, 0)
             <= coalesce(l.concurrency, (rules).key_concurrency)
     FROM picked p
     LEFT JOIN taken t ON t.key = p.key
     LEFT JOIN queue.limits l ON l.queue = (rules).name AND l.key = p.key;
 END;
-COMMENT ON FUNCTION queue.let_in IS 'Which of the jobs that a claim has picked have a place among those with their keys; the own keys are of jobs that it has taken already.';
+COMMENT ON FUNCTION queue.let_in IS 'Which of the jobs that a claim has picked have a place among those with their keys.';
 
 CREATE TYPE queue.verdict AS ENUM ('take', 'wait', 'early', 'leave');
 
 -- A key with a rate lets a job in when it has tokens; until then the job is scheduled, and holds its place.
 -- What room and rate of the queue do not allow is left.
 CREATE FUNCTION queue.pace(
-    rules queue.queues, at timestamptz, room integer, queue_tokens float8,
-    row_ids tid[], jobs uuid[], priorities smallint[], keys text[], own_keys text[]
+    rules queue.queues, at timestamptz, room integer, queue_tokens float8, row_ids tid[]
 ) RETURNS TABLE (
     row_id tid, verdict queue.verdict, weight integer, key text, key_tokens float8, wait_seconds float8, nth bigint
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH rates AS MATERIALIZED (
+    WITH picked AS MATERIALIZED (
+        SELECT i.*, coalesce((SELECT j.weight FROM queue.jobs j WHERE j.id = i.job), 1) AS weight
+        FROM queue.let_in(rules, row_ids) i
+    ),
+    rates AS MATERIALIZED (
         SELECT
             k.key, r.per_second, b.burst,
             queue.tokens_at(at, u.tokens, u.filled_at, r.per_second, b.burst) AS tokens
-        FROM (SELECT DISTINCT k FROM unnest(keys) AS k WHERE k <> '') k(key)
+        FROM (SELECT DISTINCT p.key FROM picked p WHERE p.key <> '') k
         LEFT JOIN queue.limits l ON l.queue = (rules).name AND l.key = k.key
         CROSS JOIN LATERAL (SELECT coalesce(l.per_second, (rules).key_per_second) AS per_second) r
         CROSS JOIN LATERAL (
@@ -405,13 +423,6 @@ BEGIN ATOMIC
         ) b
         LEFT JOIN queue.buckets u ON u.queue = (rules).name AND u.key = k.key
         WHERE r.per_second IS NOT NULL
-    ),
-    picked AS (
-        SELECT
-            p.*, i.fits,
-            coalesce((SELECT j.weight FROM queue.jobs j WHERE j.id = p.job), 1) AS weight
-        FROM unnest(row_ids, jobs, priorities, keys) WITH ORDINALITY AS p(row_id, job, priority, key, nth)
-        JOIN queue.let_in(rules, jobs, priorities, keys, own_keys) i ON i.nth = p.nth
     ),
     paced AS (
         SELECT
@@ -465,11 +476,13 @@ COMMENT ON FUNCTION queue.pace IS 'What a claim does with jobs that it has picke
 
 CREATE FUNCTION queue.take(
     at timestamptz, a_queue text, free integer, room integer, a_worker integer, lease_seconds float8,
-    from_priorities smallint[], from_seqs bigint[], before_priorities smallint[], around boolean
+    from_priorities smallint[], from_seqs bigint[], before_priorities smallint[], around boolean,
+    numbered boolean
 ) RETURNS TABLE (
-    turn text, exhausted boolean, is_fair boolean, wait_seconds float8, xmin bigint,
-    token bigint, jobs uuid[], attempts smallint[], max_attempts smallint[], priorities smallint[],
-    seqs bigint[], tenants text[], many_looks boolean, passed_priorities smallint[], passed_seqs bigint[]
+    token bigint, seq bigint, priority smallint, attempt smallint, max_attempts smallint, key text, tenant text,
+    id uuid, kind text, args jsonb, owner uuid, trace text, workflow uuid, keyed boolean, cancelled boolean,
+    turn text, exhausted boolean, is_fair boolean, wait_seconds float8, xmin bigint, number bigint, last_seq bigint,
+    passed_priorities smallint[], passed_seqs bigint[]
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
@@ -479,21 +492,18 @@ DECLARE
     max_pick    constant integer := 2000;
     rules       queue.queues;
     stand       queue.turns;
-    time        timestamptz := coalesce(at, clock_timestamp());
+    time        timestamptz;
     want        integer;
     tokens      float8;
     burst       float8;
     gated       boolean := false;
     has_key_rates boolean;
-    keys        text[] := '{}';
+    count_taken bigint := 0;
+    many_looks  boolean := false;
     -- Of one round: what was picked, and what becomes of it.
-    p_rows      tid[];
-    p_jobs      uuid[];
-    p_priorities smallint[];
-    p_keys      text[];
-    p_tenants   text[];
-    p_credits   smallint[];
-    count_keyed bigint;
+    picked      tid[];
+    key_hashes  integer[];
+    credits     smallint[];
     may_take    integer;
     fit_nths    bigint[];
     unfit_nths  bigint[];
@@ -506,7 +516,7 @@ DECLARE
     spent       bigint;
     left_over   bigint;
     last_taken  bigint;
-    got         record;
+    got         bigint;
 BEGIN
     PERFORM set_config('lock_timeout', '1s', true);
     IF NOT pg_try_advisory_xact_lock(1111834949, hashtext(a_queue)) THEN
@@ -522,8 +532,9 @@ BEGIN
         RETURN;
     END IF;
     turn := 'ours';
+    -- Later than that of every earlier claim, unless a clock was put back.
+    time := coalesce(at, clock_timestamp());
     exhausted := false;
-    many_looks := false;
     is_fair := rules.fair;
     xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     -- All that was claimed with those that have ended is counted quickly, and mostly that is enough.
@@ -561,21 +572,17 @@ BEGIN
         want := least(max_pick, CASE round WHEN 1 THEN room ELSE greatest(room, want * 2) END);
         LOOP
             IF rules.fair THEN
-                SELECT
-                    array_agg(p.row_id), array_agg(p.job), array_agg(p.priority), array_agg(p.key),
-                    array_agg(p.tenant), array_agg(p.credit), count(*) FILTER (WHERE p.key <> '')
-                INTO p_rows, p_jobs, p_priorities, p_keys, p_tenants, p_credits, count_keyed
+                SELECT array_agg(p.row_id), array_agg(p.key_hash) FILTER (WHERE p.key_hash IS NOT NULL), array_agg(p.credit)
+                INTO picked, key_hashes, credits
                 FROM queue.pick_fairly(a_queue, want, coalesce(stand.tenant, ''), coalesce(stand.credit, 0::smallint)) p;
             ELSE
-                SELECT
-                    array_agg(p.row_id), array_agg(p.job), array_agg(p.priority), array_agg(p.key),
-                    count(*) FILTER (WHERE p.key <> '')
-                INTO p_rows, p_jobs, p_priorities, p_keys, count_keyed
+                SELECT array_agg(p.row_id), array_agg(hashtext(p.key)) FILTER (WHERE p.key <> '')
+                INTO picked, key_hashes
                 FROM (
                     SELECT r.*
                     FROM unnest(from_priorities, from_seqs, before_priorities) AS s(priority, seq, before_priority)
                     CROSS JOIN LATERAL (
-                        SELECT ready.ctid AS row_id, ready.job, ready.priority, ready.key
+                        SELECT ready.ctid AS row_id, ready.key
                         FROM queue.ready
                         WHERE ready.queue = a_queue
                             AND (ready.priority, ready.seq) > (s.priority, s.seq) AND ready.priority < s.before_priority
@@ -585,11 +592,11 @@ BEGIN
                     LIMIT want
                 ) p;
             END IF;
-            EXIT WHEN p_rows IS NULL;
+            EXIT WHEN picked IS NULL;
             waiting := NULL;
             early := NULL;
             paying := NULL;
-            IF rules.weighted AND tokens IS NOT NULL OR has_key_rates AND count_keyed > 0 THEN
+            IF rules.weighted AND tokens IS NOT NULL OR has_key_rates AND key_hashes IS NOT NULL THEN
                 SELECT
                     array_agg(j.row_id ORDER BY j.nth) FILTER (WHERE j.verdict = 'take'),
                     array_agg(j.row_id) FILTER (WHERE j.verdict = 'wait'),
@@ -601,34 +608,30 @@ BEGIN
                     count(*) FILTER (WHERE j.verdict = 'leave'),
                     max(j.nth) FILTER (WHERE j.verdict = 'take')
                 INTO taken, waiting, early, early_waits, paying, paid_to, spent, left_over, last_taken
-                FROM queue.pace(rules, time, room, tokens, p_rows, p_jobs, p_priorities, p_keys, keys) j;
+                FROM queue.pace(rules, time, room, tokens, picked) j;
             ELSE
                 -- Every job weighs one.
                 may_take := CASE WHEN tokens IS NULL THEN room ELSE least(room, floor(tokens + 0.000001)::integer) END;
-                IF count_keyed = 0 OR count_keyed = (
-                    SELECT count(*) FROM (SELECT DISTINCT k FROM unnest(p_keys) AS k WHERE k <> '') d
-                ) AND NOT EXISTS (
-                    SELECT FROM queue.places_taken(a_queue, array_remove(p_keys, ''))
-                ) AND NOT EXISTS (SELECT FROM unnest(keys) AS k WHERE k <> '') THEN
-                    taken := p_rows[:may_take];
+                IF key_hashes IS NULL OR queue.are_free(a_queue, key_hashes) THEN
+                    taken := picked[:may_take];
                     last_taken := cardinality(taken);
                 ELSE
                     SELECT
                         array_agg(i.nth ORDER BY i.nth) FILTER (WHERE i.fits), array_agg(i.nth) FILTER (WHERE NOT i.fits)
                     INTO fit_nths, unfit_nths
-                    FROM queue.let_in(rules, p_jobs, p_priorities, p_keys, keys) i;
+                    FROM queue.let_in(rules, picked) i;
                     fit_nths := fit_nths[:may_take];
                     last_taken := fit_nths[cardinality(fit_nths)];
-                    taken := ARRAY(SELECT p_rows[n] FROM unnest(fit_nths) AS n);
+                    taken := ARRAY(SELECT picked[n] FROM unnest(fit_nths) AS n);
                     -- Once there is no more room, what lies behind is left as it is.
                     waiting := nullif(ARRAY(
-                        SELECT p_rows[n] FROM unnest(unfit_nths) AS n
+                        SELECT picked[n] FROM unnest(unfit_nths) AS n
                         WHERE cardinality(fit_nths) IS DISTINCT FROM may_take OR n < last_taken
                     ), '{}');
                 END IF;
                 taken := nullif(taken, '{}');
                 spent := coalesce(cardinality(taken), 0);
-                left_over := cardinality(p_rows) - spent - coalesce(cardinality(waiting), 0);
+                left_over := cardinality(picked) - spent - coalesce(cardinality(waiting), 0);
             END IF;
             EXIT WHEN waiting IS NULL OR gated OR around;
             -- Who holds these keys may be about to give them up: see queue.share_gate.
@@ -636,11 +639,16 @@ BEGIN
             gated := true;
         END LOOP;
         -- Of tenants with more turns than they have jobs, fewer are picked than are there.
-        exhausted := p_rows IS NULL
-            OR NOT rules.fair AND cardinality(p_rows) < want AND left_over = 0 AND (waiting IS NULL OR NOT around);
-        EXIT WHEN p_rows IS NULL;
+        exhausted := picked IS NULL
+            OR NOT rules.fair AND cardinality(picked) < want AND left_over = 0 AND (waiting IS NULL OR NOT around);
+        EXIT WHEN picked IS NULL;
 
         IF taken IS NOT NULL THEN
+            IF rules.fair THEN
+                SELECT r.tenant INTO stand.tenant FROM queue.ready r WHERE r.ctid = picked[last_taken];
+                stand.credit := credits[last_taken];
+            END IF;
+            RETURN QUERY
             WITH gone AS (
                 DELETE FROM queue.ready r
                 WHERE r.ctid = ANY (
@@ -649,31 +657,39 @@ BEGIN
                         ELSE taken
                     END
                 )
-                RETURNING r.ctid AS row_id, r.*
+                RETURNING r.ctid AS row_id, r.seq, r.job, r.priority, r.attempt, r.max_attempts, r.key, r.tenant
+            ),
+            lease AS (
+                INSERT INTO queue.leases AS l (worker, jobs, attempts, max_attempts, leased_at, expires_at, queue, keys)
+                SELECT
+                    a_worker, array_agg(job), array_agg(attempt), array_agg(max_attempts),
+                    time, time + make_interval(secs => lease_seconds), a_queue,
+                    array_agg(CASE WHEN key <> '' THEN hashtext(key) END) FILTER (WHERE rules.keyed)
+                FROM gone
+                HAVING count(*) > 0
+                RETURNING l.token
             )
             SELECT
-                array_agg(o.job ORDER BY o.nth) AS jobs, array_agg(o.attempt ORDER BY o.nth) AS attempts,
-                array_agg(o.max_attempts ORDER BY o.nth) AS max_attempts,
-                array_agg(o.priority ORDER BY o.nth) AS priorities, array_agg(o.seq ORDER BY o.nth) AS seqs,
-                array_agg(o.key ORDER BY o.nth) AS keys, array_agg(o.tenant ORDER BY o.nth) AS tenants, count(*) AS count
-            INTO got
+                (SELECT token FROM lease), g.seq, g.priority, g.attempt, g.max_attempts, j.key, g.tenant, j.id, j.kind,
+                j.args, j.owner, j.trace, j.workflow, j.unique_key IS NOT NULL,
+                EXISTS (SELECT FROM queue.cancellations c WHERE c.job = g.job),
+                NULL::text, NULL::boolean, NULL::boolean, NULL::float8, NULL::bigint, NULL::bigint, NULL::bigint,
+                NULL::smallint[], NULL::bigint[]
             FROM (
-                SELECT gone.*, row_number() OVER (ORDER BY priority, seq) AS nth FROM gone WHERE NOT rules.fair
-                UNION ALL
                 SELECT gone.*, t.nth
-                FROM gone JOIN unnest(taken) WITH ORDINALITY AS t(row_id, nth) ON t.row_id = gone.row_id WHERE rules.fair
-            ) o;
-            jobs := jobs || got.jobs;
-            attempts := attempts || got.attempts;
-            max_attempts := max_attempts || got.max_attempts;
-            priorities := priorities || got.priorities;
-            seqs := seqs || got.seqs;
-            keys := keys || got.keys;
-            tenants := tenants || got.tenants;
-            room := room - got.count;
+                FROM gone
+                LEFT JOIN unnest(CASE WHEN rules.fair THEN taken END) WITH ORDINALITY AS t(row_id, nth)
+                    ON t.row_id = gone.row_id
+                ORDER BY t.nth, gone.priority, gone.seq
+                OFFSET 0
+            ) g
+            -- A row for each that is leased, also if nothing can be said about it.
+            LEFT JOIN queue.jobs j ON j.id = g.job
+            ORDER BY g.nth, g.priority, g.seq;
+            GET DIAGNOSTICS got = ROW_COUNT;
+            count_taken := count_taken + got;
+            room := room - got;
             tokens := tokens - spent;
-            stand.tenant := p_tenants[last_taken];
-            stand.credit := p_credits[last_taken];
         END IF;
         IF waiting IS NOT NULL AND NOT around OR early IS NOT NULL THEN
             SELECT passed_priorities || array_agg(h.priority), passed_seqs || array_agg(h.seq)
@@ -686,7 +702,8 @@ BEGIN
         IF paying IS NOT NULL THEN
             INSERT INTO queue.buckets (queue, key, tokens, filled_at)
             SELECT a_queue, b.key, min(b.left_in), time FROM unnest(paying, paid_to) AS b(key, left_in) GROUP BY b.key
-            ON CONFLICT (queue, key) DO UPDATE SET tokens = excluded.tokens, filled_at = excluded.filled_at;
+            ON CONFLICT (queue, key) DO UPDATE
+            SET tokens = excluded.tokens, filled_at = greatest(excluded.filled_at, buckets.filled_at);
         END IF;
         IF early IS NOT NULL THEN
             WITH gone AS (
@@ -723,43 +740,34 @@ BEGIN
         EXIT WHEN left_over > 0 OR exhausted OR waiting IS NULL AND NOT rules.fair;
     END LOOP;
 
-    IF jobs IS NOT NULL THEN
-        INSERT INTO queue.leases (worker, jobs, attempts, max_attempts, leased_at, expires_at, queue, keys)
+    IF count_taken > 0 AND (rules.fair OR rules.per_second IS NOT NULL) THEN
+        INSERT INTO queue.turns (queue, tenant, credit, tokens, filled_at)
         VALUES (
-            a_worker, jobs, attempts, max_attempts, time, time + make_interval(secs => lease_seconds), a_queue,
-            CASE WHEN EXISTS (SELECT FROM unnest(keys) AS k WHERE k <> '') THEN keys END
+            a_queue, coalesce(stand.tenant, ''), coalesce(stand.credit, 0),
+            coalesce(tokens, 0), CASE WHEN tokens IS NULL THEN '-infinity' ELSE time END
         )
-        RETURNING leases.token INTO token;
-        IF rules.fair OR rules.per_second IS NOT NULL THEN
-            INSERT INTO queue.turns (queue, tenant, credit, tokens, filled_at)
-            VALUES (
-                a_queue, coalesce(stand.tenant, ''), coalesce(stand.credit, 0),
-                coalesce(tokens, 0), CASE WHEN tokens IS NULL THEN '-infinity' ELSE time END
-            )
-            ON CONFLICT (queue) DO UPDATE
-            SET tenant = excluded.tenant, credit = excluded.credit, tokens = excluded.tokens, filled_at = excluded.filled_at;
-        END IF;
+        ON CONFLICT (queue) DO UPDATE
+        SET tenant = excluded.tenant, credit = excluded.credit, tokens = excluded.tokens,
+            -- What was filled in is not filled in again.
+            filled_at = greatest(excluded.filled_at, turns.filled_at);
     END IF;
     -- Something was there, and the rules do not let it start yet.
-    IF room <= 0 AND rules.concurrency IS NOT NULL AND wait_seconds IS NULL AND jobs IS NULL THEN
+    IF room <= 0 AND rules.concurrency IS NOT NULL AND wait_seconds IS NULL AND count_taken = 0 THEN
         wait_seconds := 'infinity';
     ELSIF tokens < 0.999999 AND wait_seconds IS NULL THEN
         wait_seconds := (1 - tokens) / rules.per_second;
     END IF;
+    -- What later looks found may be younger than the number.
+    IF (numbered OR count_taken > 0) AND NOT many_looks THEN
+        number := pg_current_xact_id()::text::bigint;
+    END IF;
+    last_seq := coalesce(pg_sequence_last_value('queue.ready_seq_seq'), 0);
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, as many as there is room for in the process, of which so many would start at once. The turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
+COMMENT ON FUNCTION queue.take IS 'A claim of one queue that has rules: takes jobs under a new lease, or under several if it had to look several times; as many as there is room for in the process, of which so many would start at once. A row for each job, and a last one about the claim. Its turn says whether it could: ours, others, paused, unruled. With wait_seconds, there may be jobs that may start then; infinity: once others have ended.';
 
--- Volatile, so that it has a snapshot of its own: the one of the statement that calls queue.take is older
--- than what queue.take has seen, and would miss jobs that were pushed in between.
-CREATE FUNCTION queue.jobs_taken(ids uuid[]) RETURNS SETOF queue.jobs
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT j.* FROM unnest(ids) AS u(id) JOIN queue.jobs j ON j.id = u.id;
-END;
-COMMENT ON FUNCTION queue.jobs_taken IS 'The jobs that queue.take has just taken.';
-
-REVOKE ALL ON FUNCTION queue.jobs_taken, queue.mark_queues, queue.share_gate, queue.key_concurrency, queue.lane_of, queue.pass_on, queue.mend, queue.places_taken,
+REVOKE ALL ON FUNCTION queue.mark_queues, queue.share_gate, queue.share_gates, queue.key_concurrency, queue.lane_of,
+    queue.tenant_of, queue.pass_on, queue.mend, queue.places_taken, queue.are_free,
     queue.default_burst, queue.tokens_at, queue.admit, queue.backlog, queue.pick_fairly, queue.running_in, queue.let_in, queue.pace, queue.take
     FROM PUBLIC;
 ALTER TABLE queue.limits ENABLE ROW LEVEL SECURITY;

@@ -241,6 +241,8 @@ DECLARE
     idle        uuid[];
     cancelled   uuid[] := '{}';
     started     record;
+    busy        uuid[];
+    put_back    uuid[] := '{}';
 BEGIN
     WITH taken AS (
         DELETE FROM queue.unsettled u
@@ -318,7 +320,8 @@ BEGIN
         JOIN queue.blocked b ON b.job = t.job
     ) v;
     IF first_idle IS NOT NULL OR idle IS NOT NULL THEN
-        idle := queue.doomed(first_idle || idle);
+        first_idle := first_idle || idle;
+        idle := queue.doomed(first_idle);
         cancelled := cancelled || queue.cancel_blocked(
             at, idle, array_fill('not needed'::text, ARRAY[cardinality(idle)]), 'not needed'
         );
@@ -342,6 +345,12 @@ BEGIN
         PERFORM queue.start_nodes(at, started.jobs, started.attempts, started.max_attempts, started.run_ats, started.delays);
     END IF;
 
+    -- Somebody has a hand on these, as if to cancel them, and may take it away again.
+    SELECT array_agg(b.job) INTO busy FROM queue.blocked b WHERE b.job = ANY (doomed || first_idle || starting);
+    IF busy IS NOT NULL THEN
+        put_back := queue.put_back(busy, nodes);
+    END IF;
+
     -- Failures that were waited for have been heard; of what an operator cancelled, only its own end tells.
     DELETE FROM queue.dependencies d
     WHERE d.ctid = ANY (ARRAY(
@@ -353,9 +362,35 @@ BEGIN
     IF cardinality(cancelled) > 0 THEN
         INSERT INTO queue.unsettled (nodes) VALUES (cancelled);
     END IF;
-    RETURN cardinality(ended);
+    RETURN cardinality(ended) - cardinality(put_back);
 END $$;
-COMMENT ON FUNCTION queue.settle IS 'Tells those that need nodes which have ended: starts them, or cancels them. Answers how many had ended; once that is 0, nothing is left to be told. Without a sweep, what committed very late is left. Not in the transaction in which they ended.';
+COMMENT ON FUNCTION queue.settle IS 'Tells those that need nodes which have ended: starts them, or cancels them. Answers how many had ended; once that is 0, nothing is left to be told but to jobs that others have a hand on. Without a sweep, what committed very late is left. Not in the transaction in which they ended.';
+
+CREATE FUNCTION queue.put_back(some_jobs uuid[], some_nodes uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    needed uuid[];
+BEGIN
+    WITH edges AS MATERIALIZED (
+        SELECT g.needs, g.job, g.after
+        FROM (SELECT DISTINCT n.workflow FROM queue.nodes n WHERE n.job = ANY (some_jobs)) w
+        CROSS JOIN LATERAL queue.graph_of(w.workflow) g
+        WHERE g.job = ANY (some_jobs) AND g.needs = ANY (some_nodes)
+    ),
+    opened AS (
+        INSERT INTO queue.dependencies (needs, job, after)
+        SELECT e.needs, e.job, e.after FROM edges e ORDER BY e.needs, e.job
+        ON CONFLICT DO NOTHING
+    )
+    SELECT array_agg(DISTINCT e.needs) INTO needed FROM edges e;
+    IF needed IS NULL THEN
+        RETURN '{}';
+    END IF;
+    INSERT INTO queue.unsettled (nodes) VALUES (needed);
+    RETURN needed;
+END $$;
+COMMENT ON FUNCTION queue.put_back IS 'Lets jobs hear another time of those of the nodes that they need; answers which nodes.';
 
 CREATE FUNCTION queue.cancel_doomed(at timestamptz, first_jobs uuid[], first_causes uuid[]) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -385,7 +420,7 @@ END $$;
 COMMENT ON FUNCTION queue.cancel_doomed IS 'Cancels jobs that need one to be done that is not, and all that need them; answers which.';
 
 REVOKE ALL ON FUNCTION queue.outcomes, queue.find_need, queue.start_nodes, queue.cancel_blocked, queue.doomed,
-    queue.unsettle, queue.unsettled_from, queue.settle, queue.cancel_doomed FROM PUBLIC;
+    queue.unsettle, queue.unsettled_from, queue.settle, queue.put_back, queue.cancel_doomed FROM PUBLIC;
 ALTER TABLE queue.workflows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.nodes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE queue.dependencies ENABLE ROW LEVEL SECURITY;

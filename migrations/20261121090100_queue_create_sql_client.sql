@@ -79,7 +79,7 @@ BEGIN
     PERFORM queue.mark_queues(queues, keys, weights);
 
     WITH given AS MATERIALIZED (
-        SELECT *
+        SELECT p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds)) AS wanted_at
         FROM unnest(
             ids, kinds, queues, store.args, priorities, store.max_attempts, run_ats, delays, owners,
             traces, unique_keys, untils, holders, keys, tenants, weights
@@ -91,12 +91,15 @@ BEGIN
     ),
     rules AS MATERIALIZED (
         SELECT q.name, q.fair, queue.admit(q, g.jobs) AS put_off
-        FROM (SELECT queue, count(*) AS jobs FROM given GROUP BY queue) g
+        FROM (
+            SELECT queue, count(*) FILTER (WHERE wanted_at IS NULL OR wanted_at <= now()) AS jobs
+            FROM given GROUP BY queue
+        ) g
         JOIN queue.queues q ON q.name = g.queue AND (q.fair OR q.max_backlog IS NOT NULL)
     ),
     pushed AS (
         SELECT
-            g.*, coalesce(g.run_at, now() + make_interval(secs => g.delay_seconds), now() + r.put_off) AS starts_at,
+            g.*, CASE WHEN g.wanted_at > now() THEN g.wanted_at ELSE now() + r.put_off END AS starts_at,
             CASE WHEN r.fair THEN coalesce(g.tenant, g.owner::text, '-') ELSE '' END AS lane
         FROM given g
         LEFT JOIN rules r ON r.name = g.queue

@@ -27,7 +27,8 @@ BEGIN
         per_second = becomes.per_second, burst = becomes.burst,
         key_per_second = becomes.key_per_second, key_burst = becomes.key_burst,
         max_backlog = becomes.max_backlog, full_delay = becomes.full_delay,
-        ruled_since = CASE WHEN was.ruled THEN q.ruled_since ELSE now() END
+        ruled_since = CASE WHEN was.ruled THEN q.ruled_since ELSE 'infinity' END,
+        fair_since = CASE WHEN becomes.fair THEN CASE WHEN was.fair THEN q.fair_since ELSE now() END END
     WHERE q.name = set_rules.queue;
     IF becomes.fair AND NOT was.fair THEN
         -- What was pushed before takes turns as well; what is just being pushed, at the next sweep.
@@ -51,6 +52,10 @@ DECLARE
     lined bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM queue.queues q WHERE q.name = a_queue AND q.fair) THEN
+        RETURN 0;
+    END IF;
+    -- Nobody who claims need wait for a look.
+    IF NOT also_later AND NOT EXISTS (SELECT FROM queue.ready r WHERE r.queue = a_queue AND r.tenant = '') THEN
         RETURN 0;
     END IF;
     PERFORM pg_advisory_xact_lock(1111834949, hashtext(a_queue));
@@ -119,8 +124,9 @@ BEGIN ATOMIC
     SELECT array_agg(h.job) FROM (
         SELECT u.job
         FROM queue.leases l
-        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, key)
-        WHERE l.queue = a_queue AND u.key = a_key
+        CROSS JOIN LATERAL unnest(l.jobs, l.keys) AS u(job, hash)
+        WHERE l.queue = a_queue AND u.hash = hashtext(a_key)
+            AND (SELECT j.key FROM queue.jobs j WHERE j.id = u.job) = a_key
             AND (SELECT r.token FROM queue.runs r WHERE r.job = u.job AND r.token = l.token) IS NULL
         UNION ALL
         SELECT s.job FROM queue.scheduled s WHERE s.holds AND s.queue = a_queue AND s.key = a_key
@@ -327,5 +333,5 @@ END;
 COMMENT ON FUNCTION queue.is_served IS 'Whether some worker is there for a queue. That of a worker that died is known after ten minutes.';
 
 REVOKE ALL ON FUNCTION queue.set_rules, queue.line_up, queue.judge_again, queue.set_limit, queue.set_share, queue.holders_of,
-    queue.moment, queue.jobs_before, queue.why_not_waiting, queue.why_key, queue.why_blocked, queue.why_queue, queue.why_blocked, queue.why, queue.is_served
+    queue.moment, queue.jobs_before, queue.why_not_waiting, queue.why_key, queue.why_blocked, queue.why_queue, queue.why, queue.is_served
     FROM PUBLIC;

@@ -54,21 +54,24 @@ BEGIN
 
     -- Those that need nobody start. A full queue refuses them, or puts them off, as any push.
     WITH given AS (
-        SELECT p.*
+        SELECT p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds)) AS wanted_at
         FROM unnest(ids, queues, run_ats, delays, store_workflow.max_attempts) WITH ORDINALITY
             AS p(id, queue, run_at, delay_seconds, max_attempts, nth)
         WHERE NOT EXISTS (SELECT FROM (SELECT DISTINCT unnest(edge_jobs) AS job) e WHERE e.job = p.id)
     ),
     rules AS MATERIALIZED (
         SELECT q.name, queue.admit(q, g.jobs) AS put_off
-        FROM (SELECT queue, count(*) AS jobs FROM given GROUP BY queue) g
+        FROM (
+            SELECT queue, count(*) FILTER (WHERE wanted_at IS NULL OR wanted_at <= now()) AS jobs
+            FROM given GROUP BY queue
+        ) g
         JOIN queue.queues q ON q.name = g.queue AND q.max_backlog IS NOT NULL
     )
     SELECT
         array_agg(g.id ORDER BY g.nth) AS jobs, array_agg(1::smallint) AS attempts,
         array_agg(g.max_attempts ORDER BY g.nth) AS max_attempts, array_agg(g.run_at ORDER BY g.nth) AS run_ats,
         array_agg(
-            coalesce(make_interval(secs => g.delay_seconds), CASE WHEN g.run_at IS NULL THEN r.put_off END) ORDER BY g.nth
+            CASE WHEN g.wanted_at > now() THEN make_interval(secs => g.delay_seconds) ELSE r.put_off END ORDER BY g.nth
         ) AS delays
     INTO roots
     FROM given g
@@ -171,7 +174,7 @@ BEGIN
     SELECT array_agg(job) INTO gone FROM ended;
     SELECT array_agg(o.node) INTO members
     FROM queue.outcomes(ARRAY(SELECT n.job FROM queue.nodes n WHERE n.workflow = cancel_workflow.id AND n.sort = 'job')) o
-    WHERE o.outcome = 'open';
+    WHERE o.outcome = 'open' AND o.node <> ALL (ARRAY(SELECT unnest(queue.dropped(cancel_workflow.id))));
     count := coalesce(cardinality(gone), 0) + coalesce(cardinality(members), 0);
     gone := gone || queue.cancel_blocked(
         NULL, members, array_fill(decided_by, ARRAY[coalesce(cardinality(members), 0)]), ''
@@ -248,6 +251,30 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION queue.graph_of IS 'What needs what in a workflow, as it was pushed and has been extended since.';
 
+CREATE FUNCTION queue.dropped(a_workflow uuid) RETURNS uuid[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH members AS MATERIALIZED (
+        SELECT n.job FROM queue.nodes n
+        WHERE n.workflow = a_workflow AND n.sort = 'job'
+            AND NOT EXISTS (SELECT FROM queue.runs r WHERE r.job = n.job)
+            AND NOT EXISTS (SELECT FROM queue.blocked b WHERE b.job = n.job)
+            AND NOT EXISTS (SELECT FROM queue.scheduled s WHERE s.job = n.job)
+    ),
+    -- Neither list has an index by job.
+    alive AS MATERIALIZED (
+        SELECT r.job FROM queue.ready r
+        WHERE r.queue IN (SELECT j.queue FROM members m JOIN queue.jobs j ON j.id = m.job)
+        UNION ALL
+        SELECT w.job FROM queue.waiting w
+        WHERE w.queue IN (SELECT j.queue FROM members m JOIN queue.jobs j ON j.id = m.job)
+        UNION ALL
+        SELECT u.job FROM queue.leases l CROSS JOIN LATERAL unnest(l.jobs) AS u(job)
+    )
+    SELECT coalesce(array_agg(m.job), '{}') FROM members m WHERE m.job NOT IN (SELECT a.job FROM alive a);
+END;
+COMMENT ON FUNCTION queue.dropped IS 'Jobs of a workflow that have ended so long ago that nobody knows how: their history has been dropped.';
+
 CREATE FUNCTION queue.retry_workflow(id uuid, decided_by text DEFAULT session_user) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -298,19 +325,35 @@ COMMENT ON FUNCTION queue.retry_workflow IS 'Tries again what has failed, and wh
 CREATE FUNCTION queue.nodes_to_retry(a_workflow uuid) RETURNS uuid[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    -- What nobody needed comes again where one of those it needs does.
     WITH RECURSIVE known AS MATERIALIZED (
         SELECT o.node, o.outcome
         FROM queue.outcomes(ARRAY(SELECT n.job FROM queue.nodes n WHERE n.workflow = a_workflow)) o
         WHERE o.outcome IN ('failed', 'unneeded')
     ),
-    again AS (
-        SELECT k.node FROM known k WHERE k.outcome = 'failed'
+    edges AS MATERIALIZED (
+        SELECT g.needs, g.job, g.after FROM queue.graph_of(a_workflow) g
+    ),
+    -- What was cancelled because of one that nobody can try again any more cannot come either.
+    lost AS (
+        SELECT e.job
+        FROM edges e
+        JOIN queue.nodes n ON n.job = e.needs
+        WHERE e.after = 'done' AND e.needs = ANY (ARRAY(SELECT unnest(queue.dropped(a_workflow))))
+            AND (
+                SELECT r.note FROM queue.runs r WHERE r.job = e.job ORDER BY r.token DESC LIMIT 1
+            ) = 'needs ' || n.name
         UNION
-        SELECT g.job
+        SELECT e.job FROM lost l JOIN edges e ON e.needs = l.job AND e.after = 'done'
+    ),
+    -- What nobody needed comes again where one of those it needs does.
+    again AS (
+        SELECT k.node FROM known k WHERE k.outcome = 'failed' AND k.node NOT IN (SELECT l.job FROM lost l)
+        UNION
+        SELECT e.job
         FROM again a
-        JOIN queue.graph_of(a_workflow) g ON g.needs = a.node
-        JOIN known k ON k.node = g.job
+        JOIN edges e ON e.needs = a.node
+        JOIN known k ON k.node = e.job
+        WHERE e.job NOT IN (SELECT l.job FROM lost l)
     )
     SELECT array_agg(a.node) FROM again a;
 END;
@@ -320,6 +363,7 @@ CREATE FUNCTION queue.reopen(a_workflow uuid, some_jobs uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    gone  uuid[] := queue.dropped(a_workflow);
     first record;
 BEGIN
     -- Left from when they were cancelled. Edges are never updated: whoever settles would find a version that it
@@ -333,7 +377,12 @@ BEGIN
         FROM unnest(some_jobs) AS u(job)
         JOIN queue.graph_of(a_workflow) g ON g.job = u.job
         JOIN queue.outcomes(ARRAY(SELECT n.job FROM queue.nodes n WHERE n.workflow = a_workflow)) o ON o.node = g.needs
-        WHERE o.outcome = 'open' OR g.after = 'done' AND o.outcome <> 'done' OR g.after = 'failed' AND o.outcome = 'failed'
+        WHERE (
+                o.outcome = 'open' OR g.after = 'done' AND o.outcome <> 'done'
+                OR g.after = 'failed' AND o.outcome = 'failed'
+            )
+            -- It had ended as it was to, or the job would have been left as it is.
+            AND g.needs <> ALL (gone)
         RETURNING needs, job, after
     ),
     marked AS (
@@ -359,4 +408,4 @@ END $$;
 COMMENT ON FUNCTION queue.reopen IS 'Lets blocked jobs wait again for those of their needs that are not met, and starts those that have none.';
 
 REVOKE ALL ON FUNCTION queue.store_workflow, queue.signal, queue.ring, queue.lock_workflow, queue.cancel_workflow,
-    queue.unqueue_many, queue.retry_workflow, queue.nodes_to_retry, queue.reopen, queue.graph_of FROM PUBLIC;
+    queue.unqueue_many, queue.retry_workflow, queue.nodes_to_retry, queue.reopen, queue.graph_of, queue.dropped FROM PUBLIC;

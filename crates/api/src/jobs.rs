@@ -107,6 +107,14 @@ pub struct Job {
     /// The user for whom it runs.
     #[schema(required)]
     owner: Option<Uuid>,
+    /// Of the jobs of its queue with this key, only so many run at a time.
+    #[schema(required)]
+    key: Option<String>,
+    /// With whom it shares a place where tenants take turns; null: with the jobs of its owner.
+    #[schema(required)]
+    tenant: Option<String>,
+    /// What it takes from the rate of its queue or key.
+    weight: i16,
     /// Finds the request that pushed it in logs and traces.
     #[schema(required)]
     trace_id: Option<String>,
@@ -152,7 +160,7 @@ pub struct Why {
     /// The same for people.
     #[schema(required)]
     detail: Option<String>,
-    /// Jobs that hold its key; up to ten.
+    /// Jobs that hold its key, or that it waits for; up to ten.
     jobs: Vec<Uuid>,
     /// When this stops keeping it, where that is known.
     #[schema(required)]
@@ -206,7 +214,7 @@ pub enum State {
     /// Waits for its time, or for the next attempt.
     Scheduled,
     Ready,
-    /// Others hold its key.
+    /// Others hold its key, or have to end first.
     Waiting,
     Running,
     Done,
@@ -277,6 +285,9 @@ impl From<inspect::JobView> for Job {
             created_at: job.created_at,
             run_at: job.run_at,
             owner: job.owner,
+            key: job.key,
+            tenant: job.tenant,
+            weight: job.weight,
             trace_id: job.trace_id,
             runs: job.runs.into_iter().map(Run::from).collect(),
         }

@@ -64,7 +64,9 @@ type Gauge = (&'static str, &'static str, fn(&QueueView) -> f64);
 
 const GAUGES: [Gauge; 7] = [
     ("beadle_queue_ready", "Jobs that may start now.", |queue| queue.ready as f64),
-    ("beadle_queue_waiting", "Jobs whose key others hold.", |queue| queue.waiting as f64),
+    ("beadle_queue_waiting", "Jobs that wait for their key, or for others to end.", |queue| {
+        queue.waiting as f64
+    }),
     ("beadle_queue_scheduled", "Jobs that may start later.", |queue| queue.scheduled as f64),
     ("beadle_queue_running", "Jobs that run.", |queue| queue.running as f64),
     ("beadle_queue_dead", "Jobs that have died.", |queue| queue.dead as f64),

@@ -30,7 +30,7 @@ pub struct Queue {
     #[schema(required)]
     keep_days: Option<i16>,
     ready: i64,
-    /// Jobs whose key others hold.
+    /// Jobs whose key others hold, or that wait for others of their workflow.
     waiting: i64,
     scheduled: i64,
     running: i64,

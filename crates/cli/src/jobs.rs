@@ -232,6 +232,9 @@ fn describe(shown: &Shown) -> String {
     ];
     lines.extend(job.run_at.map(|at| format!("starts    {}", moment(at))));
     lines.extend(job.owner.map(|owner| format!("owner     {owner}")));
+    lines.extend(job.key.as_ref().map(|key| format!("key       {key}")));
+    lines.extend(job.tenant.as_ref().map(|tenant| format!("tenant    {tenant}")));
+    lines.extend((job.weight != 1).then(|| format!("weight    {}", job.weight)));
     lines.extend(job.trace_id.as_ref().map(|trace| format!("trace     {trace}")));
     lines.push(format!("arguments {}", job.args));
     lines.extend(job.progress.as_ref().map(|progress| {

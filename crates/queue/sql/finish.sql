@@ -5,8 +5,8 @@
 -- $2 to $7 have an entry for each attempt. What only few of them need comes apart, and costs the
 -- others nothing: $10 to $16 run again, $17 and $18 hold a key, $19 and $20 were asked to stop,
 -- $21 to $26 go to the dead letters, $27 to $29 have something to say. $30 and $31 are keys and tenants of
--- those that run again, $32 to $35 give up their places among the jobs with their keys. Others may wait
--- for $36 to end; whoever tells them looks whether they did.
+-- those that run again, $32 to $34 give up their places among the jobs with their keys. Others may wait
+-- for $35 to end; whoever tells them looks whether they did.
 WITH alive AS MATERIALIZED (
     SELECT token, worker, queue FROM queue.leases WHERE token = ANY ($2) FOR KEY SHARE
 ),
@@ -26,9 +26,10 @@ recorded AS (
 again AS (
     SELECT
         a.job, a.token, a.queue, a.priority, a.attempt, a.max_attempts, a.seconds, a.key,
-        -- The queue may have become fair since it was claimed.
+        -- The queue may have become fair since it was claimed. A call, because the days of queue.jobs would be
+        -- opened by each statement.
         CASE WHEN a.tenant = '' AND EXISTS (SELECT FROM queue.queues q WHERE q.name = a.queue AND q.fair)
-            THEN (SELECT queue.lane_of(j) FROM queue.jobs j WHERE j.id = a.job) ELSE a.tenant END AS tenant
+            THEN queue.tenant_of(a.job) ELSE a.tenant END AS tenant
     FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::smallint[], $14::smallint[], $15::smallint[], $16::float8[], $30::text[], $31::text[])
         AS a(job, token, queue, priority, attempt, max_attempts, seconds, key, tenant)
     JOIN recorded USING (job, token)
@@ -84,12 +85,16 @@ closed AS (
 passed AS (
     SELECT queue.pass_on(array_agg(p.queue), array_agg(p.key))
     FROM (
-        SELECT queue, key
-        FROM unnest($32::uuid[], $33::bigint[], $34::text[], $35::text[]) AS p(job, token, queue, key)
+        SELECT a.queue, p.key
+        FROM unnest($32::uuid[], $33::bigint[], $34::text[]) AS p(job, token, key)
         JOIN recorded USING (job, token)
+        JOIN alive a USING (token)
         UNION ALL
         SELECT queue, key FROM later WHERE key <> '' AND NOT holds
     ) p
+    -- Mostly nobody waits, and nothing has to be put together.
+    WHERE CASE WHEN cardinality($30::text[]) > 0 OR cardinality($34::text[]) > 0
+        THEN (SELECT queue.share_gates(array_agg(DISTINCT queue)) FROM alive WHERE queue IS NOT NULL) END
     HAVING count(*) > 0
 ),
 told AS (
@@ -105,7 +110,7 @@ SELECT
     a.token AS "token!", count(r.token) AS "recorded!", (SELECT count(*) FROM told) AS "queues!",
     (SELECT count(*) FROM passed) AS "passed!",
     -- A call, because a table that few statements write to would be opened by all of them.
-    (SELECT queue.unsettle($36)::text WHERE cardinality($36::uuid[]) > 0) AS unsettled
+    (SELECT queue.unsettle($35)::text WHERE cardinality($35::uuid[]) > 0) AS unsettled
 FROM alive a
 LEFT JOIN recorded r USING (token)
 GROUP BY a.token

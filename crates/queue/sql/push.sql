@@ -1,7 +1,7 @@
 -- queue.push
 -- Stores jobs without keys of any sort, and makes each ready, or schedules it when its time is still to come.
 WITH pushed AS (
-    SELECT *
+    SELECT p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds)) AS wanted_at
     FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::smallint[],
         $7::timestamptz[], $8::float8[], $9::uuid[], $10::text[]
@@ -9,10 +9,13 @@ WITH pushed AS (
         id, kind, queue, args, priority, max_attempts, run_at, delay_seconds, owner, trace, position
     )
 ),
--- Queues that are fair, or take only so many: for others there is no row.
+-- Queues that are fair, or take only so many that could start: for others there is no row.
 rules AS MATERIALIZED (
     SELECT q.name, q.fair, queue.admit(q, p.jobs) AS put_off
-    FROM (SELECT queue, count(*) AS jobs FROM pushed GROUP BY queue) p
+    FROM (
+        SELECT queue, count(*) FILTER (WHERE wanted_at IS NULL OR wanted_at <= now()) AS jobs
+        FROM pushed GROUP BY queue
+    ) p
     JOIN queue.queues q ON q.name = p.queue AND (q.fair OR q.max_backlog IS NOT NULL)
 ),
 stored AS (
@@ -21,7 +24,7 @@ stored AS (
 ),
 timed AS (
     SELECT
-        p.*, coalesce(p.run_at, now() + make_interval(secs => p.delay_seconds), now() + r.put_off) AS starts_at,
+        p.*, CASE WHEN p.wanted_at > now() THEN p.wanted_at ELSE now() + r.put_off END AS starts_at,
         CASE WHEN r.fair THEN coalesce(p.owner::text, '-') ELSE '' END AS tenant
     FROM pushed p
     LEFT JOIN rules r ON r.name = p.queue

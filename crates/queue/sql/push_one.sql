@@ -6,11 +6,14 @@ WITH stored AS (
 ),
 timed AS (
     SELECT
-        coalesce($7::timestamptz, now() + make_interval(secs => $8::float8), now() + r.put_off) AS starts_at,
+        CASE WHEN w.is_later THEN w.wanted_at ELSE now() + r.put_off END AS starts_at,
         CASE WHEN r.fair THEN coalesce($9::uuid::text, '-') ELSE '' END AS tenant
-    FROM (SELECT) one
-    LEFT JOIN (
-        SELECT q.fair, queue.admit(q, 1) AS put_off FROM queue.queues q
+    FROM (
+        SELECT wanted_at, coalesce(wanted_at > now(), false) AS is_later
+        FROM (SELECT coalesce($7::timestamptz, now() + make_interval(secs => $8::float8)) AS wanted_at) t
+    ) w
+    LEFT JOIN LATERAL (
+        SELECT q.fair, queue.admit(q, CASE WHEN w.is_later THEN 0 ELSE 1 END) AS put_off FROM queue.queues q
         WHERE q.name = $3 AND (q.fair OR q.max_backlog IS NOT NULL)
     ) r ON true
 ),

@@ -3,7 +3,7 @@
 -- because a list of what may start has no index by job.
 SELECT
     j.id AS "id!", j.kind AS "kind!", j.queue AS "queue!", j.args AS "args!", j.priority AS "priority!",
-    j.created_at AS "created_at!", j.owner, j.trace,
+    j.created_at AS "created_at!", j.owner, j.trace, j.key, j.tenant, coalesce(j.weight, 1::smallint) AS "weight!",
     s.run_at AS "run_at?",
     coalesce(s.max_attempts, w.max_attempts, b.max_attempts, r.max_attempts, j.max_attempts) AS "max_attempts!",
     coalesce(s.attempt, l.attempt, w.attempt, b.attempt, r.attempt, last.attempt, 1::smallint) AS "attempt!",

@@ -14,7 +14,7 @@ pub enum Error {
     BadArgs(String),
     #[error("arguments have {bytes} bytes, at most {limit} are stored")]
     TooLarge { bytes: usize, limit: usize },
-    /// A queue's name or rule that cannot be.
+    /// A queue's name or rule, or a job's key, tenant or weight, that cannot be.
     #[error("{0}")]
     BadRule(String),
     /// Its queue lets only so many wait.
@@ -71,6 +71,7 @@ impl Error {
             _ => Self::Database(error),
         }
     }
+
     /// The same for what an operator says of a queue.
     pub(crate) fn from_rule(error: sqlx::Error) -> Self {
         let refusal = error.as_database_error();

@@ -13,7 +13,8 @@ use crate::job::Job;
 use crate::kinds;
 use crate::runtime::{
     Chunk, Failure, HandleChunk, HandleOne, Handler, Heartbeat, Leases, Line, MAX_CHUNK, Marks,
-    Pool, Route, Shared, Unknown, WorkOptions, Working, prepare, record, run_all, ways,
+    Pool, Route, Shared, Unknown, WorkOptions, Working, all_or_none, prepare, record, run_all,
+    ways,
 };
 use crate::schedule::{Declared, When};
 use crate::store::{self, Take, Wanted};
@@ -153,7 +154,8 @@ impl<C: Clone + Send + Sync + 'static> Fleet<C> {
             let (free, stretches) = (Self::DRAIN_BATCH, &stretches[..]);
             let take =
                 Take { queue, free, room: free, stretches, goes_around: false, numbered: false };
-            jobs.extend(store::take(&self.pool, now, take, worker, lease).await?.jobs);
+            let taken = store::take(&self.pool, now, take, worker, lease).await?;
+            jobs.extend(all_or_none(shared, taken).await);
         }
         let count = jobs.len();
         let (opened, places) = mpsc::unbounded_channel();

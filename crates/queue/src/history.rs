@@ -19,7 +19,7 @@ use crate::{Clock, Error};
 pub struct Dropped {
     pub days_of_runs: usize,
     pub days_of_jobs: usize,
-    /// Single rows: of queues that are kept shorter than others, from the fail-safe partitions, the list of ticks, and what runs said.
+    /// Single rows: of queues that are kept shorter than others, from the fail-safe partitions, the list of ticks, what runs said, and what nothing needs any more.
     pub rows: u64,
 }
 
@@ -96,6 +96,7 @@ pub async fn drop_older(
     dropped.rows += delete_ticks(pool, horizons.general).await?;
     dropped.rows += delete_cancellations(pool).await?;
     dropped.rows += delete_keys(pool).await?;
+    dropped.rows += delete_buckets(pool, clock).await?;
     // Before what they leave behind: payloads of signals stay as long as their workflow.
     dropped.rows += workflows::delete(pool, shortest).await?;
     dropped.rows += delete_orphans(pool, shortest).await?;
@@ -278,6 +279,33 @@ async fn delete_keys(pool: &PgPool) -> sqlx::Result<u64> {
                 WHERE k.until <= now() OR NOT EXISTS (SELECT FROM queue.jobs WHERE id = k.job)
                 LIMIT $1
             ))",
+            MAX_DELETE,
+        )
+        .execute(pool)
+    })
+    .await
+}
+
+/// What keys have taken from their rates, once that is made up for, or when they have a rate no more.
+async fn delete_buckets(pool: &PgPool, clock: &Clock) -> sqlx::Result<u64> {
+    in_batches(|| {
+        sqlx::query!(
+            "-- queue.delete_buckets
+            DELETE FROM queue.buckets
+            WHERE ctid = ANY (ARRAY(
+                SELECT b.ctid
+                FROM queue.buckets b
+                LEFT JOIN queue.queues q ON q.name = b.queue
+                LEFT JOIN queue.limits l ON l.queue = b.queue AND l.key = b.key
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(l.per_second, q.key_per_second) AS per_second, coalesce(l.burst, q.key_burst) AS burst
+                ) r
+                CROSS JOIN LATERAL (SELECT queue.default_burst(r.per_second, r.burst) AS holds) h
+                WHERE r.per_second IS NULL
+                    OR queue.tokens_at(coalesce($1, now()), b.tokens, b.filled_at, r.per_second, h.holds) >= h.holds
+                LIMIT $2
+            ))",
+            clock.for_database(),
             MAX_DELETE,
         )
         .execute(pool)

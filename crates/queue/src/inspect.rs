@@ -54,6 +54,12 @@ pub struct JobView {
     /// When it starts, if that is still to come.
     pub run_at: Option<DateTime<Utc>>,
     pub owner: Option<Uuid>,
+    /// Of the jobs of its queue with this key, only so many run at a time.
+    pub key: Option<String>,
+    /// With whom it shares a place where tenants take turns; none: with the jobs of its owner.
+    pub tenant: Option<String>,
+    /// What it takes from a rate.
+    pub weight: i16,
     pub trace_id: Option<String>,
     /// What it had to say when it was done.
     pub output: Option<Value>,
@@ -153,6 +159,9 @@ pub async fn job(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<JobVi
         created_at: row.created_at,
         run_at: row.run_at,
         owner: row.owner,
+        key: row.key,
+        tenant: row.tenant,
+        weight: row.weight,
         trace_id: row.trace.as_deref().and_then(Trace::parse).map(|trace| trace.id()),
         output: row.output,
         progress: row.progress.map(|progress| progress.0),

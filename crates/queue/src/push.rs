@@ -95,9 +95,9 @@ pub async fn push_many(
     store::push(executor, &store::PushRows::of(jobs)?).await
 }
 
-/// Does what [`push_many`] does, for thousands: with COPY, unless a job has a key or a time of its own. That
-/// takes some round trips more, and half of the server's time for each job. In a transaction it is a
-/// part that fails by itself.
+/// Does what [`push_many`] does, for thousands: with COPY, unless a job has a key, a tenant, a weight or a time
+/// of its own, or a queue of theirs is fair or has a bound. That takes some round trips more, and half of the
+/// server's time for each job. In a transaction it is a part that fails by itself.
 pub async fn push_bulk(
     db: &mut PgConnection,
     jobs: impl IntoIterator<Item = impl Into<Push>>,

@@ -19,7 +19,7 @@ pub const KEY_CONCURRENCIES: RangeInclusive<i16> = 1..=10_000;
 pub const START_RATES: RangeInclusive<f64> = 0.000_01..=1_000_000.0;
 /// Jobs that start at once after a pause.
 pub const BURSTS: RangeInclusive<i32> = 1..=1_000_000;
-/// Jobs that may wait in a queue before it is full.
+/// Jobs that could start, in a queue that is full.
 pub const BACKLOGS: RangeInclusive<i32> = 1..=100_000_000;
 /// By how much a full queue puts jobs off.
 pub const FULL_DELAYS: RangeInclusive<Duration> =
@@ -210,7 +210,7 @@ fn checked<T: PartialOrd + Display + Serialize>(
 }
 
 /// The table would refuse it as well, in the words of its constraints.
-fn check<T: PartialOrd + Display>(
+pub(crate) fn check<T: PartialOrd + Display>(
     name: &str,
     value: Option<T>,
     range: &RangeInclusive<T>,
@@ -224,7 +224,7 @@ fn check<T: PartialOrd + Display>(
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if NAME_CHARS.contains(&name.chars().count()) && !name.contains('\0') {
         return Ok(());
     }

@@ -29,7 +29,7 @@ pub struct Rules {
     key_per_second: Option<f64>,
     #[schema(required)]
     key_burst: Option<i32>,
-    /// With so many jobs that could start, a push is refused or put off.
+    /// With so many jobs that could start, a push that is not for later is refused or put off.
     #[schema(required)]
     max_backlog: Option<i32>,
     /// By how much a full queue puts jobs off; null: it refuses them.

@@ -53,6 +53,7 @@ async fn options_are_stored_with_the_job() -> anyhow::Result<()> {
         .pushed(json!({
             "kind": "demo.greet", "args": {"name": "Ada"},
             "priority": -100, "max_attempts": 100, "run_at": "2035-03-01T12:00:00Z",
+            "key": "customer 7", "tenant": "acme", "weight": 3,
         }))
         .await?;
     let job = server.job(&id).await?;
@@ -60,6 +61,9 @@ async fn options_are_stored_with_the_job() -> anyhow::Result<()> {
     assert_eq!(job["run_at"], "2035-03-01T12:00:00Z");
     assert_eq!(job["priority"], -100);
     assert_eq!(job["max_attempts"], 100);
+    assert_eq!(job["key"], "customer 7");
+    assert_eq!(job["tenant"], "acme");
+    assert_eq!(job["weight"], 3);
     Ok(())
 }
 

@@ -135,7 +135,6 @@ pub async fn finish(executor: impl PgExecutor<'_>, jobs: Claimed) -> sqlx::Resul
         .bind(&no_ids)
         .bind(&no_tokens)
         .bind(&no_texts)
-        .bind(&no_texts)
         .bind(&no_ids)
         .execute(executor)
         .await?;

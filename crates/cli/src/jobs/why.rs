@@ -19,6 +19,7 @@ fn line(why: &Why) -> String {
     let mut line = format!("{reason:<11}  {}", detail.as_deref().unwrap_or_default());
     let until = until.map(moment).filter(|at| !line.ends_with(at));
     line.extend(until.map(|at| format!("; until {at}")));
-    line.extend(jobs.iter().map(|job| format!("\n             held by {job}")));
+    let whose = if reason == "waits" { "for" } else { "held by" };
+    line.extend(jobs.iter().map(|job| format!("\n             {whose} {job}")));
     line.trim_end().to_owned()
 }

@@ -35,7 +35,7 @@ pub struct Set {
     /// So many with one key may start at once after a pause
     #[arg(long, value_name = "N|none")]
     key_burst: Option<Said<i32>>,
-    /// With so many jobs that could start it is full, and refuses more
+    /// With so many jobs that could start it is full, and refuses more that are not for later
     #[arg(long, value_name = "N|none")]
     max_backlog: Option<Said<i32>>,
     /// When it is full, put jobs off by so long instead: 30s, 5m, 2h

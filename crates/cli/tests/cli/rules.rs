@@ -75,6 +75,24 @@ async fn limits_and_shares_are_set_shown_and_taken_away() {
 }
 
 #[tokio::test]
+async fn a_job_is_shown_with_its_key_tenant_and_weight() {
+    let cx = database().await;
+    let options = ["--key", "customer 7", "--tenant", "acme", "--weight", "3", "--json"];
+    let id = |pushed: serde_json::Value| pushed["ids"][0].as_str().unwrap().to_owned();
+    let special = id(run(&cx, &[&["jobs", "push", KIND], &options[..]].concat()).json());
+    let shown = run(&cx, &["jobs", "show", &special]).out;
+    for line in ["key       customer 7\n", "tenant    acme\n", "weight    3\n"] {
+        assert!(shown.contains(line), "{line:?} in {shown}");
+    }
+    let plain = id(run(&cx, &["jobs", "push", KIND, "--json"]).json());
+    let shown = run(&cx, &["jobs", "show", &plain, "--json"]).json();
+    assert_eq!(
+        (&shown["key"], &shown["tenant"], &shown["weight"]),
+        (&json!(null), &json!(null), &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_rule_is_refused_with_a_reason() {
     let cx = database().await;
     let unknown = "no queue is named \"mantenance\"; there are maintenance";

@@ -16,6 +16,8 @@ const SECONDS_BUCKETS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
     600.0,
 ];
+/// From a job by itself to the largest chunk.
+const JOBS_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The metrics of this process. Cheap to clone.
@@ -58,6 +60,9 @@ impl Metrics {
 pub(super) fn recorder() -> anyhow::Result<(PrometheusRecorder, Metrics)> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_jobs".to_owned()), &JOBS_BUCKETS)
+        })
         .context("set up the buckets of histograms")?
         .build_recorder();
     let metrics = Metrics(recorder.handle());

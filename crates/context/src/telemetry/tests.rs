@@ -162,16 +162,18 @@ fn telemetry_is_set_up_once() {
 }
 
 #[test]
-fn metrics_are_rendered_with_buckets_for_seconds() {
+fn metrics_are_rendered_with_buckets_for_seconds_and_jobs() {
     let (recorder, metrics) = metrics::recorder().unwrap();
     ::metrics::with_local_recorder(&recorder, || {
         ::metrics::counter!("beadle_jobs_total", "kind" => "test.run").increment(3);
         ::metrics::histogram!("beadle_run_seconds").record(0.2);
+        ::metrics::histogram!("beadle_chunk_jobs").record(7.0);
     });
     let text = metrics.clone().render();
     assert!(text.contains("beadle_jobs_total{kind=\"test.run\"} 3\n"), "{text}");
     assert!(text.contains("beadle_run_seconds_bucket{le=\"0.1\"} 0\n"), "{text}");
     assert!(text.contains("beadle_run_seconds_bucket{le=\"0.25\"} 1\n"), "{text}");
+    assert!(text.contains("beadle_chunk_jobs_bucket{le=\"10\"} 1\n"), "{text}");
 }
 
 #[test]

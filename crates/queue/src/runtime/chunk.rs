@@ -47,6 +47,7 @@ pub(super) async fn run_chunk(
     if runs.is_empty() {
         return ended;
     }
+    route.chunk.record(runs.len() as f64);
     runs.iter().for_each(Run::begin);
     let member = |run| Member { run, result: OnceLock::new() };
     let chunk = Chunk(runs.into_iter().map(member).collect());

@@ -160,7 +160,8 @@ impl Endings {
         }
     }
 
-    fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
+    /// As of a run that has said nothing.
+    pub fn put(&mut self, leased: &Leased, ending: &Ending, ran: Duration) {
         if let Ending::Told { otherwise, .. } = ending {
             return self.put(leased, otherwise, ran);
         }
@@ -191,7 +192,6 @@ impl Endings {
         }
         if let Some(key) = leased.ruled.as_ref().and_then(|ruled| ruled.key.as_ref()) {
             self.passing.which.add(leased);
-            self.passing.queues.push(leased.queue.clone());
             self.passing.keys.push(key.clone());
         }
         let cause = match ending {

@@ -12,7 +12,7 @@ use super::runner::Work;
 use super::{Ended, Ending, Reason, Shared, completer, is_lock_timeout};
 use crate::Run;
 use crate::fleet::Handlers;
-use crate::store::{self, Leased, Take, Turn, Wanted};
+use crate::store::{self, Endings, Leased, Take, Taken, Turn, Wanted};
 
 /// The longest wait between two tries while the database is away.
 const MAX_RETRY: Duration = Duration::from_secs(5);
@@ -155,7 +155,28 @@ async fn claim_ruled(
     };
     lanes.note_taken(wanted, ruled, &taken);
     let is_new = taken.turn == Turn::Unruled;
-    Ok(hand_over(shared, handlers, lanes, taken.jobs, asked_at).await || is_new)
+    let jobs = all_or_none(shared, taken).await;
+    Ok(hand_over(shared, handlers, lanes, jobs, asked_at).await || is_new)
+}
+
+/// The jobs of a claim, if it tells of all that are in its lease. The book would close the lease with the last
+/// job that it knows of, and lose the others. So none starts: those go back that are known, and the others when
+/// the lease runs out.
+pub(crate) async fn all_or_none(shared: &Shared, taken: Taken) -> Vec<Leased> {
+    let Taken { jobs, leased, .. } = taken;
+    if jobs.len() == leased {
+        return jobs;
+    }
+    tracing::error!(leased, told = jobs.len(), "a claim does not tell of all jobs in its lease");
+    let mut endings = Endings::default();
+    for job in &jobs {
+        endings.put(job, &Ending::Released, Duration::ZERO);
+    }
+    let now = shared.clock.for_database();
+    if let Err(error) = store::finish(&shared.pool, now, &endings).await {
+        tracing::warn!(%error, "nor can the others go back; their lease runs out");
+    }
+    Vec::new()
 }
 
 /// There is something, and somebody else has a hand on it.

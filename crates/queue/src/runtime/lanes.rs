@@ -21,13 +21,15 @@ const STREAM_PAUSE: Duration = Duration::from_millis(20);
 const SAFE_WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
 /// How often a search begins at zero: for what no mark knows of.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-
 /// How long claims go around what is under somebody's open transaction, before one tries to wait again.
 const GO_AROUND: Duration = Duration::from_secs(10);
-/// Whoever waits for a rule looks this often: not every end is told to everybody.
-const RULES_LOOK: Duration = Duration::from_secs(1);
 /// How often they look whether it is free.
 const GO_AROUND_LOOK: Duration = Duration::from_secs(1);
+
+/// Whoever waits for a rule looks this often: not every end is told to everybody.
+const RULES_LOOK: Duration = Duration::from_secs(1);
+/// So often looks whoever has left all that is there, as a heavy job for which a rate has not filled up.
+const LEFT_LOOK: Duration = Duration::from_millis(50);
 
 /// All lanes of a process.
 pub(super) struct Lanes {
@@ -226,9 +228,11 @@ impl Lanes {
                 number: taken.number,
             });
         }
+        let left = ours && !taken.exhausted && taken.jobs.is_empty() && taken.passed.is_empty();
+        let wait = taken.wait.or(left.then_some(LEFT_LOOK));
         lane.dry = taken.turn == Turn::Paused
-            || ours && (taken.exhausted || taken.wait.is_some() || wanted.goes_around);
-        lane.rules = Some(Rules { look_at: taken.wait.map(|wait| now + wait.min(RULES_LOOK)) });
+            || ours && (taken.exhausted || wait.is_some() || wanted.goes_around);
+        lane.rules = Some(Rules { look_at: wait.map(|wait| now + wait.min(RULES_LOOK)) });
         lane.stream(!taken.jobs.is_empty(), now);
         if ours {
             self.unaware_below = self.unaware_below.filter(|&below| taken.xmin < below);

@@ -38,7 +38,7 @@ pub(crate) use chunk::{Chunk, MAX_CHUNK};
 use completer::Limits;
 pub(crate) use completer::{Ways, record, ways};
 pub(crate) use ending::{Ended, Ending};
-pub(crate) use fetcher::prepare;
+pub(crate) use fetcher::{all_or_none, prepare};
 use lanes::Lanes;
 pub(crate) use leases::{Leases, Reason, Stop};
 pub(crate) use line::Line;

@@ -32,12 +32,19 @@ pub(crate) struct Route {
     /// Looked up once: most runs are done.
     pub done: Counter,
     pub seconds: Histogram,
+    /// How many jobs a call takes, where it may take several.
+    pub chunk: Histogram,
 }
 
 impl Route {
     pub fn new(kind: &Kind, handler: Handler) -> Self {
+        let chunk = match handler {
+            Handler::One(_) => Histogram::noop(),
+            Handler::Chunk { .. } => metrics::histogram!("beadle_chunk_jobs", "kind" => kind.name),
+        };
         Self {
             handler,
+            chunk,
             timeout: kind.timeout,
             backoff: kind.backoff,
             done: metrics::counter!("beadle_runs_total", "kind" => kind.name, "outcome" => "done"),
@@ -58,6 +65,7 @@ impl Route {
             backoff: Backoff::DEFAULT,
             done: Counter::noop(),
             seconds: Histogram::noop(),
+            chunk: Histogram::noop(),
         }
     }
 

@@ -26,6 +26,9 @@ const DAYS_EVERY: Duration = Duration::from_secs(3600);
 const DAYS_RETRY: Duration = Duration::from_secs(60);
 /// What nothing should leave behind, and something may.
 const MEND_EVERY: Duration = Duration::from_secs(60);
+/// What was pushed while its queue became fair is looked for each minute of an hour, and then so often: it may
+/// have been pushed in a very long transaction.
+const LINE_UP_EVERY: Duration = Duration::from_secs(3600);
 /// How often a worker says that it is there.
 const SIGN_EVERY: Duration = Duration::from_secs(300);
 
@@ -33,6 +36,7 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
     let mut days_at = Instant::now();
     let mut sweep_at = Instant::now();
     let mut mend_at = Instant::now() + MEND_EVERY;
+    let mut line_up_at = Instant::now() + LINE_UP_EVERY;
     let mut sign_at = Instant::now() + SIGN_EVERY;
     let (mut healthy, mut declared) = (true, false);
     loop {
@@ -64,8 +68,12 @@ pub(super) async fn keep_up(shared: Arc<Shared>, kinds: Kinds) {
         }
         if Instant::now() >= mend_at {
             mend_at = Instant::now() + MEND_EVERY;
+            let sweeps = Instant::now() >= line_up_at;
+            if sweeps {
+                line_up_at = Instant::now() + LINE_UP_EVERY;
+            }
             // Busy locks are free another time.
-            if let Err(error) = store::mend(&shared.pool).await {
+            if let Err(error) = store::mend(&shared.pool, sweeps).await {
                 tracing::info!(%error, "the rules of queues were not looked after");
             }
         }

@@ -61,14 +61,55 @@ pub(crate) async fn sign_worker(pool: &PgPool, worker: i32, stops: bool) -> sqlx
 }
 
 /// Finds places that nobody was given, in queues whose jobs have keys, and tenants of what was pushed
-/// while its queue became fair.
-pub(crate) async fn mend(pool: &PgPool) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- queue.mend
-        SELECT queue.mend(name), queue.line_up(name) FROM queue.queues, set_config('lock_timeout', '1s', true)
-        WHERE keyed OR fair"
+/// while its queue became fair, within the last hour; `sweeps` looks through all fair queues.
+///
+/// A statement each, so that no lock of a queue is held while another is looked after; one that is busy
+/// holds up no other.
+pub(crate) async fn mend(pool: &PgPool, sweeps: bool) -> sqlx::Result<()> {
+    note_rules(pool).await?;
+    let queues = sqlx::query!(
+        r#"-- queue.to_mend
+        SELECT
+            name, q.fair AND ($1 OR q.fair_since > now() - interval '1 hour') AS "lines_up!",
+            EXISTS (SELECT FROM queue.waiting w WHERE w.queue = q.name) AS "waits!"
+        FROM queue.queues q WHERE keyed OR fair
+        ORDER BY name"#,
+        sweeps
     )
     .fetch_all(pool)
+    .await?;
+    let mut result = Ok(());
+    for queue in queues {
+        if queue.waits {
+            let mended = sqlx::query!(
+                "-- queue.mend
+                SELECT queue.mend($1) FROM set_config('lock_timeout', '1s', true)",
+                queue.name
+            );
+            result = result.and(mended.fetch_one(pool).await.map(drop));
+        }
+        if queue.lines_up {
+            let lined = sqlx::query!(
+                "-- queue.line_up
+                SELECT queue.line_up($1) FROM set_config('lock_timeout', '1s', true)",
+                queue.name
+            );
+            result = result.and(lined.fetch_one(pool).await.map(drop));
+        }
+    }
+    result
+}
+
+/// From now on every claim knows of the rules that are seen here.
+async fn note_rules(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- queue.note_rules
+        UPDATE queue.queues SET ruled_since = clock_timestamp()
+        WHERE name = ANY (ARRAY(
+            SELECT name FROM queue.queues WHERE ruled AND ruled_since = 'infinity' FOR UPDATE SKIP LOCKED
+        ))"
+    )
+    .execute(pool)
     .await?;
     Ok(())
 }

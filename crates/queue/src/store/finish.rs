@@ -67,7 +67,6 @@ pub(crate) struct Again {
 #[derive(Default)]
 pub(crate) struct Passing {
     pub which: Few,
-    pub queues: Vec<String>,
     pub keys: Vec<String>,
 }
 
@@ -135,7 +134,6 @@ pub(crate) async fn finish(
         &again.tenants,
         &passing.which.jobs,
         &passing.which.tokens,
-        &passing.queues,
         &passing.keys,
         members,
     )

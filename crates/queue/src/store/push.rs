@@ -9,7 +9,8 @@ use sqlx::{Connection, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::copy::copy;
-use crate::push::{Held, Hold, MAX_ARGS_BYTES, Placed, Push, Pushed, Unique};
+use crate::push::{Held, Hold, MAX_ARGS_BYTES, Placed, Push, Pushed, Unique, WEIGHTS};
+use crate::rules::{check, check_name};
 use crate::{Error, Trace};
 
 /// A column each.
@@ -49,6 +50,13 @@ impl PushRows {
             return Err(Error::TooLarge { bytes: args.len(), limit: MAX_ARGS_BYTES });
         }
         let args = RawValue::from_string(args).map_err(|e| Error::BadArgs(e.to_string()))?;
+        let names = [("key", &push.key), ("tenant", &push.tenant)];
+        for (what, name) in
+            names.into_iter().filter_map(|(what, name)| Some((what, name.as_deref()?)))
+        {
+            check_name(what, name)?;
+        }
+        check("weight", push.weight, &WEIGHTS)?;
         // Made here and not in the database, so that a caller knows the id whatever happens to the
         // connection. A clock that is off only puts the job into a neighbouring day.
         self.ids.push(Uuid::now_v7());

@@ -39,6 +39,8 @@ pub(crate) enum Turn {
 pub(crate) struct Taken {
     pub turn: Turn,
     pub jobs: Vec<Leased>,
+    /// So many are in its lease.
+    pub leased: usize,
     /// There was nothing behind what it looked at.
     pub exhausted: bool,
     /// Its tenants take turns: marks say nothing about it.
@@ -63,7 +65,7 @@ pub(crate) async fn take(
     let priorities: Vec<_> = take.stretches.iter().map(|stretch| stretch.priority).collect();
     let seqs: Vec<_> = take.stretches.iter().map(|stretch| stretch.seq).collect();
     let before: Vec<_> = take.stretches.iter().map(|stretch| stretch.before_priority).collect();
-    let rows = sqlx::query_file!(
+    let mut rows = sqlx::query_file!(
         "sql/take.sql",
         now,
         take.queue,
@@ -79,13 +81,13 @@ pub(crate) async fn take(
     )
     .fetch_all(executor)
     .await?;
-    let mut jobs = Vec::with_capacity(rows.len());
-    let mut rows = rows.into_iter();
-    let about = rows.next().ok_or(sqlx::Error::RowNotFound)?;
+    let about = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let leased = rows.len();
+    let mut jobs = Vec::with_capacity(leased);
     for row in rows {
         let leased = (|| {
             Some(Leased {
-                token: about.token?,
+                token: row.token?,
                 id: row.id?,
                 kind: row.kind?,
                 queue: take.queue.to_owned(),
@@ -114,6 +116,7 @@ pub(crate) async fn take(
             _ => Turn::Unruled,
         },
         jobs,
+        leased,
         exhausted: about.exhausted.unwrap_or_default(),
         is_fair: about.is_fair.unwrap_or_default(),
         // What is too far away for a duration is as good as infinite.

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use queue::history::{drop_older, make_days};
 use queue::inspect::{self, JobState};
-use queue::{Cancelled, Clock, Error, Push, Retried, cancel, keep, push, retry};
+use queue::{
+    Cancelled, Clock, Error, Limit, Push, Retried, SetRules, cancel, keep, push, push_many, retry,
+    set_limit, set_rules,
+};
 use sqlx::Executor;
 use uuid::Uuid;
 
@@ -139,6 +142,33 @@ async fn a_queue_is_kept_like_most_again_and_for_no_impossible_time() {
     let in_20_days = Clock::fixed(theatre.clock.now() + 20 * DAY);
     drop_older(&theatre.db, &in_20_days, 30 * DAY).await.unwrap();
     assert_eq!(theatre.state(done.id).await, JobState::Done);
+}
+
+#[tokio::test]
+async fn what_a_key_has_taken_from_its_rate_is_kept_until_it_is_made_up_for() {
+    let theatre = Theatre::live().await;
+    let rate = SetRules { key_per_second: Some(Some(1.0)), ..SetRules::default() };
+    set_rules(&*theatre.db, "theatre", &rate).await.unwrap();
+    let slow = Limit { per_second: Some(0.001), ..Limit::default() };
+    set_limit(&*theatre.db, "theatre", "slow", &slow).await.unwrap();
+    let act = |key: &str| Push::from(named(key, Script::Succeed)).key(key);
+    push_many(&*theatre.db, [act("quick"), act("slow")]).await.unwrap();
+    assert_eq!(theatre.fleet.drain().await.unwrap().of("done"), 2);
+    let buckets = async || {
+        let keys = "SELECT key FROM queue.buckets ORDER BY key";
+        sqlx::query_scalar::<_, String>(keys).fetch_all(&*theatre.db).await.unwrap()
+    };
+    assert_eq!(buckets().await, ["quick", "slow"]);
+    let after = async |seconds| {
+        let then = Clock::fixed(theatre.clock.now() + Duration::from_secs(seconds));
+        drop_older(&theatre.db, &then, 30 * DAY).await.unwrap();
+    };
+    after(60).await;
+    assert_eq!(buckets().await, ["slow"]);
+    set_limit(&*theatre.db, "theatre", "slow", &Limit::default()).await.unwrap();
+    set_rules(&*theatre.db, "theatre", &SetRules::none()).await.unwrap();
+    after(0).await;
+    assert!(buckets().await.is_empty(), "it has no rate any more");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! might.
 //!
 //! The order of `seq` may be trusted for it: a claim that counts a job as ended has seen the end committed,
-//! and the end drew its number before it committed. A job counts from the lease to its end or the lease's.
+//! and the end drew its number before it committed. A job counts from the lease to its end.
 
 use std::collections::{HashMap, HashSet};
 

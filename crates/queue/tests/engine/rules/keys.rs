@@ -229,6 +229,24 @@ async fn a_job_that_is_pushed_while_a_claim_waits_is_not_lost() {
     assert_eq!((told, leased), (1, 1), "told of as many as are leased");
 }
 
+/// Nothing should make it so. If something does, it shows, and no job is lost.
+#[tokio::test]
+async fn a_claim_that_does_not_tell_of_all_it_leased_starts_nothing() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    let ids = push(db, [keyed("a", "a"), keyed("gone", "gone")]).await;
+    let gone = "DELETE FROM queue.jobs WHERE id = $1";
+    sqlx::query(gone).bind(ids[1]).execute(db).await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    assert!(theatre.stage.order().is_empty());
+    let open = "SELECT count(*) FROM queue.leases WHERE $1 = ANY (jobs)";
+    let open: i64 = sqlx::query_scalar(open).bind(ids[1]).fetch_one(db).await.unwrap();
+    assert_eq!(open, 1, "its lease runs out");
+    assert_eq!(theatre.state(ids[0]).await, JobState::Ready);
+    theatre.fleet.drain().await.unwrap();
+    assert_eq!(crate::support::outcomes(&theatre.view(ids[0]).await), ["released", "done"]);
+}
+
 #[tokio::test]
 async fn workers_share_keys() {
     let theatre = Theatre::live().await;
@@ -254,6 +272,23 @@ async fn workers_share_keys() {
         let of_key: Vec<_> =
             order.iter().filter(|name| name.starts_with(&format!("{key:02}-"))).collect();
         assert!(of_key.is_sorted(), "{of_key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_tenant_or_weight_that_cannot_be_is_refused_by_name_and_holds_up_nobody() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    let pusher = queue::Pusher::new(db.clone());
+    for (wrong, reason) in [
+        (keyed("wrong", ""), "a key has 1 to 255 characters"),
+        (keyed("wrong", "a\0"), "a key has 1 to 255 characters"),
+        (job("wrong").tenant("t".repeat(256)), "a tenant has 1 to 255 characters"),
+        (job("wrong").weight(0), "weight: 0 is not within 1 to 1000"),
+    ] {
+        let (refused, stored) = tokio::join!(pusher.push(wrong), pusher.push(keyed("right", "a")));
+        assert_eq!(refused.unwrap_err().to_string(), reason);
+        stored.unwrap();
     }
 }
 

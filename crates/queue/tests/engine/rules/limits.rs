@@ -1,7 +1,10 @@
 //! How many run, how many start, how many wait.
 
-use queue::Error;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use queue::inspect::JobState;
+use queue::{Error, SetRules, Workflow};
 use serde_json::json;
 
 use super::stage::{End, end, job, keyed, push, set, take, take_at};
@@ -34,6 +37,29 @@ async fn what_ran_before_there_was_a_limit_counts() {
     let working = theatre.fleet.start(crate::support::work(2));
     theatre.until(id, JobState::Running).await;
     set(db, json!({ "concurrency": 1 })).await;
+    let other = push(db, [job("other")]).await[0];
+    assert!(take(db, 9).await.jobs.is_empty());
+    queue::cancel(db, id, "test").await.unwrap();
+    theatre.until(other, JobState::Done).await;
+    working.stop().await.unwrap();
+}
+
+/// Claims go on without the rule until its transaction commits, and that may be long after it began.
+#[tokio::test]
+async fn what_was_claimed_while_a_limit_was_being_set_counts() {
+    let theatre = Theatre::live().await;
+    let db = &theatre.db.pool;
+    let hang = crate::support::Wait { heeds: true };
+    let id = queue::push(db, hang).await.unwrap().id;
+    let working = theatre.fleet.start(crate::support::work(1));
+    theatre.until(id, JobState::Running).await;
+    let mut tx = db.begin().await.unwrap();
+    let limit = SetRules { concurrency: Some(Some(1)), ..SetRules::default() };
+    queue::set_rules(&mut *tx, "theatre", &limit).await.unwrap();
+    // As if that had been an hour ago.
+    let late = "UPDATE queue.leases SET leased_at = now() + interval '1 hour'";
+    sqlx::query(late).execute(db).await.unwrap();
+    tx.commit().await.unwrap();
     let other = push(db, [job("other")]).await[0];
     assert!(take(db, 9).await.jobs.is_empty());
     queue::cancel(db, id, "test").await.unwrap();
@@ -141,6 +167,41 @@ async fn a_full_queue_may_put_off_instead() {
     let more = push(db, [job("j2")]).await;
     assert_eq!(theatre.state(ids[0]).await, JobState::Ready);
     assert_eq!(theatre.state(more[0]).await, JobState::Scheduled);
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_what_is_for_later_and_nothing_else() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    set(db, json!({ "max_backlog": 1 })).await;
+    push(db, [job("first")]).await;
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT now()").fetch_one(db).await.unwrap();
+    let later = || job("later").delay(MINUTE);
+    push(db, [later()]).await;
+    push(db, [later(), job("later").run_at(now + MINUTE)]).await;
+    push(db, [keyed("later", "a").delay(MINUTE)]).await;
+    let workflow = |root| Workflow::named("w").add("root", root).add("b", job("b")).after(["root"]);
+    queue::push_workflow(db, workflow(later())).await.unwrap();
+
+    let over = || job("over").run_at(now - MINUTE);
+    for refused in [
+        queue::push_many(db, [over()]).await.map(drop),
+        queue::push_many(db, [job("over").delay(Duration::ZERO)]).await.map(drop),
+        queue::push_many(db, [later(), over()]).await.map(drop),
+        queue::push_many(db, [keyed("over", "a").run_at(now - MINUTE)]).await.map(drop),
+        queue::push_workflow(db, workflow(over())).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    }
+    // A time that has passed is no way around.
+    set(db, json!({ "full_delay": "60 seconds" })).await;
+    let put_off = push(db, [over()]).await.into_iter().chain(push(db, [over(), later()]).await);
+    let put_off = put_off.chain(push(db, [keyed("over", "a").run_at(now - MINUTE)]).await);
+    let root = queue::push_workflow(db, workflow(over())).await.unwrap().jobs["root"];
+    for id in put_off.chain([root]) {
+        assert_eq!(theatre.state(id).await, JobState::Scheduled);
+    }
 }
 
 #[tokio::test]

@@ -159,6 +159,29 @@ async fn what_was_pushed_before_a_queue_became_fair_takes_turns_too() {
 }
 
 #[tokio::test]
+async fn what_was_being_pushed_while_a_queue_became_fair_is_found_and_looking_stops_nobody() {
+    let theatre = Theatre::open().await;
+    let db = &theatre.db.pool;
+    let mut tx = db.begin().await.unwrap();
+    queue::push(&mut *tx, job("late").tenant("a")).await.unwrap();
+    set_rules(db, "theatre", &SetRules { fair: Some(true), ..SetRules::default() }).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(take(db, 10).await.jobs.is_empty(), "it has no turn yet");
+    let look = async || {
+        let look = "SELECT queue.line_up('theatre') FROM set_config('lock_timeout', '1s', true)";
+        sqlx::query_scalar::<_, i64>(look).fetch_one(db).await.unwrap()
+    };
+    assert_eq!(look().await, 1);
+    // As a claim has it.
+    let mut claim = db.begin().await.unwrap();
+    let turn = "SELECT pg_advisory_xact_lock(1111834949, hashtext('theatre'))";
+    sqlx::query(turn).execute(&mut *claim).await.unwrap();
+    assert_eq!(look().await, 0);
+    claim.rollback().await.unwrap();
+    assert_eq!(take(db, 10).await.names(), ["late"]);
+}
+
+#[tokio::test]
 async fn a_rate_of_keys_that_is_raised_lets_go_of_what_the_old_one_put_off() {
     let theatre = Theatre::open().await;
     let db = &theatre.db.pool;

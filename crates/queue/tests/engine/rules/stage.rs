@@ -45,30 +45,29 @@ pub async fn take(db: &PgPool, free: i32) -> Take {
 
 /// As of a worker with room for so many jobs, that knows nothing of the queue.
 pub async fn take_at(db: &PgPool, at: Option<&str>, free: i32) -> Take {
-    let took: Value = sqlx::query_scalar(
+    let mut rows: Vec<Value> = sqlx::query_scalar(
         "SELECT jsonb_build_object(
-            'turn', turn, 'exhausted', exhausted,
-            'wait', CASE WHEN wait_seconds < 'infinity' THEN wait_seconds END,
-            'token', token, 'jobs', (
-                SELECT jsonb_agg(jsonb_build_object(
-                    'job', u.job, 'attempt', u.attempt, 'max_attempts', u.max_attempts, 'priority', j.priority,
-                    'key', j.key, 'tenant', u.tenant, 'name', j.args ->> 'name'
-                ) ORDER BY u.nth)
-                FROM unnest(jobs, attempts, max_attempts, tenants)
-                    WITH ORDINALITY AS u(job, attempt, max_attempts, tenant, nth)
-                JOIN queue.jobs j ON j.id = u.job
-            ))
-        FROM queue.take($1::timestamptz, 'theatre', $2, $2, 0, 10, '{-32768}', '{0}', '{32767}', false)",
+            'turn', t.turn, 'exhausted', t.exhausted,
+            'wait', CASE WHEN t.wait_seconds < 'infinity' THEN t.wait_seconds END,
+            'token', t.token, 'job', t.id, 'attempt', t.attempt, 'max_attempts', t.max_attempts,
+            'priority', j.priority, 'key', t.key, 'tenant', t.tenant, 'name', t.args ->> 'name'
+        )
+        FROM queue.take(
+            $1::timestamptz, 'theatre', $2, $2, 0, 10, '{-32768}', '{0}', '{32767}', false, false
+        ) WITH ORDINALITY t
+        LEFT JOIN queue.jobs j ON j.id = t.id
+        ORDER BY t.ordinality",
     )
     .bind(at)
     .bind(free)
-    .fetch_one(db)
+    .fetch_all(db)
     .await
     .unwrap();
+    let took = rows.pop().unwrap();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let small = |value: &Value| i16::try_from(value.as_i64().unwrap()).unwrap();
     let claimed = |job: &Value| Claimed {
-        token: took["token"].as_i64().unwrap(),
+        token: job["token"].as_i64().unwrap(),
         job: job["job"].as_str().unwrap().parse().unwrap(),
         name: text(&job["name"]).unwrap(),
         key: text(&job["key"]),
@@ -81,7 +80,7 @@ pub async fn take_at(db: &PgPool, at: Option<&str>, free: i32) -> Take {
         turn: text(&took["turn"]).unwrap(),
         exhausted: took["exhausted"].as_bool().unwrap_or_default(),
         wait_seconds: took["wait"].as_f64(),
-        jobs: took["jobs"].as_array().into_iter().flatten().map(claimed).collect(),
+        jobs: rows.iter().map(claimed).collect(),
     }
 }
 
@@ -142,7 +141,6 @@ pub async fn end_all(db: &PgPool, at: Option<&str>, ended: &[(Claimed, End)]) ->
         .bind(each(&again, |job, _| job.tenant.clone()))
         .bind(jobs(&passing))
         .bind(tokens(&passing))
-        .bind(each(&passing, |_, _| QUEUE))
         .bind(each(&passing, |job, _| job.key.clone().unwrap_or_default()))
         // Members of workflows.
         .bind(jobs(&none))

@@ -5,7 +5,7 @@ use queue::{
 use sqlx::Executor;
 use uuid::Uuid;
 
-use super::{leftovers, node, ok, state, view};
+use super::{bad, leftovers, node, ok, state, view};
 use crate::support::{Script, Theatre, named, outcomes};
 
 #[tokio::test]
@@ -155,6 +155,77 @@ async fn a_member_that_is_lost_for_good_is_an_end_like_others() {
     assert_eq!(state(&theatre, &pushed, "a").await, JobState::Dead);
     assert_eq!(state(&theatre, &pushed, "b").await, JobState::Cancelled);
     assert_eq!(state(&theatre, &pushed, "c").await, JobState::Done);
+}
+
+#[tokio::test]
+async fn what_a_retry_finds_dropped_had_ended_as_it_was_to() {
+    let theatre = Theatre::open().await;
+    let failing = |name: &str| queue::Push::from(named(name, Script::FailTimes(1))).max_attempts(1);
+    let workflow = Workflow::named("w")
+        .add("a", ok("a"))
+        .add("b", failing("b"))
+        .after(["a"])
+        .add("c", ok("c"))
+        .after(["a", "b"])
+        .add("x", failing("x"))
+        .add("y", ok("y"))
+        .after(["x"])
+        .add("z", ok("z"))
+        .after(["c", "y"]);
+    let pushed = push_workflow(&*theatre.db, workflow).await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    // As of jobs whose days have gone, one by one or with those that others keep.
+    let (a, x) = (pushed.jobs["a"], pushed.jobs["x"]);
+    for drop in [
+        "DELETE FROM queue.runs WHERE job IN ($1, $2)",
+        "DELETE FROM queue.jobs WHERE id = $1 AND id <> $2",
+    ] {
+        sqlx::query(drop).bind(a).bind(x).execute(&*theatre.db).await.unwrap();
+    }
+    assert_eq!(cancel_workflow(&theatre.db, pushed.id, "ada").await.unwrap(), 0);
+    assert_eq!(retry_workflow(&theatre.db, pushed.id, "ada").await.unwrap(), 2);
+    assert_eq!(state(&theatre, &pushed, "b").await, JobState::Ready);
+    theatre.fleet.drain().await.unwrap();
+    assert_eq!(state(&theatre, &pushed, "c").await, JobState::Done);
+    // Nobody can try `x` again, so these can never come.
+    assert_eq!(state(&theatre, &pushed, "y").await, JobState::Cancelled);
+    assert_eq!(state(&theatre, &pushed, "z").await, JobState::Cancelled);
+    assert_eq!(leftovers(&theatre).await, 0);
+}
+
+#[tokio::test]
+async fn a_cancellation_that_is_rolled_back_keeps_nobody_from_starting() {
+    let theatre = Theatre::open().await;
+    let workflow = Workflow::named("w")
+        .add("a", ok("a"))
+        .add("fails", bad("fails"))
+        .add("starts", ok("starts"))
+        .after(["a"])
+        .add("mends", ok("mends"))
+        .after_failure_of(["fails"])
+        .add("cancelled", ok("cancelled"))
+        .after(["a", "fails"])
+        .add("idle", ok("idle"))
+        .after_failure_of(["a"])
+        .add("behind", ok("behind"))
+        .after(["cancelled"]);
+    let pushed = push_workflow(&*theatre.db, workflow).await.unwrap();
+    let mut tx = theatre.db.begin().await.unwrap();
+    for name in ["starts", "mends", "cancelled", "idle"] {
+        let cancel = sqlx::query("SELECT queue.cancel($1)").bind(pushed.jobs[name]);
+        tx.execute(cancel).await.unwrap();
+    }
+    theatre.fleet.drain().await.unwrap();
+    assert_eq!(theatre.stage.order(), ["a", "fails"]);
+    tx.rollback().await.unwrap();
+    theatre.fleet.drain().await.unwrap();
+    let mut order = theatre.stage.order();
+    order.sort();
+    assert_eq!(order, ["a", "fails", "mends", "starts"]);
+    for name in ["cancelled", "idle", "behind"] {
+        assert_eq!(state(&theatre, &pushed, name).await, JobState::Cancelled, "{name}");
+    }
+    assert_eq!(leftovers(&theatre).await, 0);
 }
 
 #[tokio::test]
