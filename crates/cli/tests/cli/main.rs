@@ -8,6 +8,7 @@ mod commands;
 mod operate;
 mod processes;
 mod rules;
+mod seed;
 mod support;
 mod tidy;
 #[cfg(feature = "embedded")]

@@ -34,12 +34,13 @@ async fn what_people_read_of_their_own_is_found_by_an_index() {
     demo::plant(&database.pool, plan, "2025-03-01T00:00:00Z".parse().unwrap()).await.unwrap();
     let mut connection = database.pool.acquire().await.unwrap();
     run(&mut connection, "ANALYZE").await;
-    let large: Vec<String> =
-        sqlx::query_scalar("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND reltuples > $1")
-            .bind(FEW_ROWS)
-            .fetch_all(&mut *connection)
-            .await
-            .unwrap();
+    let large: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND reltuples > $1",
+    )
+    .bind(FEW_ROWS)
+    .fetch_all(&mut *connection)
+    .await
+    .unwrap();
     let me: String = sqlx::query_scalar(
         "SELECT p.id::text FROM public.profiles p JOIN billing.subscriptions s ON s.user_id = p.id
         ORDER BY p.username LIMIT 1",
