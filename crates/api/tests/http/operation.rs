@@ -114,11 +114,11 @@ async fn the_metrics_show_requests_and_queues() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_unknown_address_or_method_makes_no_new_metric() -> anyhow::Result<()> {
     let server = server().await?;
-    server.bare("BREW", "/pot/4711").send().await?;
+    server.bare("BREW", "/pot/earl-grey").send().await?;
     let page = ask(&server, "/metrics").await?;
     let sample = r#"{route="unmatched",method="other",status="404"}"#;
     assert!(page.contains(sample), "{page}");
-    assert!(!page.contains("4711") && !page.contains("BREW"), "{page}");
+    assert!(!page.contains("earl-grey") && !page.contains("BREW"), "{page}");
     Ok(())
 }
 
