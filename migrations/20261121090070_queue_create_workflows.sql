@@ -32,7 +32,7 @@ CREATE TABLE queue.nodes (
     CONSTRAINT ck_nodes_job CHECK (sort <> 'job' OR outcome IS NULL)
 );
 CREATE INDEX idx_nodes_due_at ON queue.nodes (due_at) WHERE due_at IS NOT NULL AND outcome IS NULL;
-CREATE UNIQUE INDEX uq_nodes_extends ON queue.nodes (extends) WHERE extends IS NOT NULL;
+CREATE UNIQUE INDEX idx_nodes_extends ON queue.nodes (extends) WHERE extends IS NOT NULL;
 COMMENT ON TABLE queue.nodes IS 'What a workflow is made of, and what needs what. It stays as it was pushed, whatever has ended.';
 COMMENT ON COLUMN queue.nodes.job IS 'The job; of a signal or timer, an id that no job has.';
 COMMENT ON COLUMN queue.nodes.extends IS 'Whoever needs that one needs this one too: it fanned out, and this one comes last.';
