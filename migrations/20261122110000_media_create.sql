@@ -165,9 +165,9 @@ SELECT util.protect('media.uploads');
 SELECT compliance.classify('media.assets', 'pseudonymous', '{id,uploaded_by,created_at,updated_at}', exported => true, on_erasure => 'keep', reason => 'Courses show it after its maker is gone; the profile it points to is empty.');
 SELECT compliance.classify('media.assets', 'personal', '{title,description,original_filename,external_url,object_key,sha256,processing_data}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('media.assets', 'none');
--- What somebody made for a course is the platform's; what is about the person goes with the person.
-SELECT compliance.belongs_to('media.assets', $$uploaded_by = $1 AND purpose IN ('avatar', 'document', 'certificate', 'studio')$$);
+SELECT compliance.classify('media.asset_variants', 'personal', '{external_url,object_key}', on_erasure => 'delete');
 SELECT compliance.classify('media.asset_variants', 'none');
+SELECT compliance.classify('media.transcode_jobs', 'personal', '{log,error_message}', on_erasure => 'delete');
 SELECT compliance.classify('media.transcode_jobs', 'none');
 SELECT compliance.classify('media.uploads', 'personal', exported => true, on_erasure => 'delete');
 SELECT compliance.belongs_to('media.uploads', 'user_id = $1');

@@ -331,17 +331,15 @@ REVOKE ALL ON FUNCTION content.refuse_cycle, content.count_tags, content.stamp_a
 SELECT compliance.classify('content.courses', 'pseudonymous', '{created_by,instructor_id}', exported => true, on_erasure => 'keep', reason => 'The course stays; the profile it points to is empty.');
 SELECT compliance.classify('content.courses', 'personal', '{title,description,metadata}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.courses', 'none');
-SELECT compliance.belongs_to('content.courses', $$course_type = 'custom' AND created_by = $1$$);
 SELECT compliance.classify('content.modules', 'personal', '{title,description}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.modules', 'none');
-SELECT compliance.belongs_to('content.modules', $$course_id IN (SELECT id FROM content.courses WHERE course_type = 'custom' AND created_by = $1)$$);
 SELECT compliance.classify('content.lessons', 'personal', '{title,content,text_content}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.lessons', 'none');
-SELECT compliance.belongs_to('content.lessons', $$module_id IN (SELECT m.id FROM content.modules m JOIN content.courses c ON c.id = m.course_id WHERE c.course_type = 'custom' AND c.created_by = $1)$$);
 SELECT compliance.classify('content.prerequisites', 'none');
 SELECT compliance.classify('content.tags', 'none');
 SELECT compliance.classify('content.course_tags', 'none');
 SELECT compliance.classify('content.attachments', 'pseudonymous', '{created_by}', on_erasure => 'keep', reason => 'Part of a course, or of the library; the profile it points to is empty.');
+SELECT compliance.classify('content.attachments', 'personal', '{title,asset_id,url,body,tags}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.attachments', 'none');
 SELECT compliance.classify('content.exercises', 'pseudonymous', '{created_by,approved_by}', on_erasure => 'keep', reason => 'The exercise stays; the profile it points to is empty.');
 SELECT compliance.classify('content.exercises', 'none');
