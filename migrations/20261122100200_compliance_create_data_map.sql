@@ -13,7 +13,7 @@ CREATE TABLE compliance.data_map (
     class       text    NOT NULL CONSTRAINT ck_data_map_class CHECK (class IN ('none', 'personal', 'pseudonymous', 'financial')),
     is_exported boolean NOT NULL,
     on_erasure  text    NOT NULL CONSTRAINT ck_data_map_on_erasure CHECK (on_erasure IN ('none', 'delete', 'anonymise', 'keep')),
-    reason      text,
+    reason      text    CONSTRAINT ck_data_map_reason_length CHECK (char_length(reason) BETWEEN 1 AND 500),
     CONSTRAINT data_map_pkey PRIMARY KEY (schema_name, table_name, column_name),
     CONSTRAINT ck_data_map_none CHECK (class <> 'none' OR NOT is_exported AND on_erasure = 'none'),
     CONSTRAINT ck_data_map_personal CHECK (class = 'none' OR on_erasure <> 'none'),

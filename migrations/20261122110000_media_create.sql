@@ -24,7 +24,7 @@ CREATE TABLE media.assets (
     mime_type         text        CONSTRAINT ck_assets_mime_type CHECK (mime_type ~ '^[a-z]+/[a-z0-9][a-z0-9.+-]{0,126}$'),
     sha256            bytea       CONSTRAINT ck_assets_sha256 CHECK (octet_length(sha256) = 32),
     file_size_bytes   bigint      CONSTRAINT ck_assets_file_size_bytes CHECK (file_size_bytes BETWEEN 0 AND 5497558138880),
-    duration_seconds  numeric(9, 3) CONSTRAINT ck_assets_duration_seconds CHECK (duration_seconds >= 0),
+    duration_seconds  numeric(9, 3) CONSTRAINT ck_assets_duration_seconds CHECK (duration_seconds BETWEEN 0 AND 999999),
     width             integer     CONSTRAINT ck_assets_width CHECK (width BETWEEN 1 AND 65535),
     height            integer     CONSTRAINT ck_assets_height CHECK (height BETWEEN 1 AND 65535),
     wants_transcript  boolean     NOT NULL DEFAULT false,

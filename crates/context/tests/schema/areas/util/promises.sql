@@ -232,6 +232,9 @@ SELECT world.act_as('admin');
 SELECT world.fails('SELECT * FROM util.migrations_meta', '42501');
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE util.system_anomalies SET current_value = 'NaN'$$, 'ck_system_anomalies_current_value');
+SELECT world.fails($$UPDATE util.slo_alerts SET measured_value = 'NaN'$$, 'ck_slo_alerts_measured_value');
+SELECT world.fails($$UPDATE util.function_performance_metrics SET max_ms = 'NaN'$$, 'ck_function_performance_metrics_max');
 SELECT world.fails($$INSERT INTO util.feature_flags (flag_key, flag_name) VALUES ('world', 'again')$$, 'uq_feature_flags_key');
 SELECT world.fails($$UPDATE util.feature_flags SET rollout_percentage = 101$$, 'ck_feature_flags_rollout');
 SELECT world.fails($$UPDATE util.feature_flags SET target_conditions = '{"planets": ["Mars"]}' WHERE flag_key = 'world'$$, 'ck_feature_flags_conditions');
