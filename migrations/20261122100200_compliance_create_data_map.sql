@@ -88,6 +88,7 @@ SELECT compliance.classify('compliance.data_subjects', 'none');
 SELECT compliance.classify('util.partitioned_tables', 'none');
 
 -- Written with its table, which came before this map.
+SELECT compliance.classify('identity.api_keys', 'personal', '{name}', on_erasure => 'keep', reason => 'Says who holds a key, so that what was done with it can be told.');
 SELECT compliance.classify('identity.api_keys', 'none');
 SELECT util.protect('identity.api_keys', 'SELECT, INSERT, UPDATE');
 GRANT USAGE ON SCHEMA identity TO service_role;

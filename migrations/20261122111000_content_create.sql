@@ -333,7 +333,7 @@ SELECT compliance.classify('content.courses', 'personal', '{title,description,me
 SELECT compliance.classify('content.courses', 'none');
 SELECT compliance.classify('content.modules', 'personal', '{title,description}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.modules', 'none');
-SELECT compliance.classify('content.lessons', 'personal', '{title,content,text_content}', exported => true, on_erasure => 'delete');
+SELECT compliance.classify('content.lessons', 'personal', '{title,content,text_content,transcript,project_instructions,resources,video_url}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.lessons', 'none');
 SELECT compliance.classify('content.prerequisites', 'none');
 SELECT compliance.classify('content.tags', 'none');
