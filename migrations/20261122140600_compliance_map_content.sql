@@ -8,7 +8,7 @@ DECLARE
         ' AND NOT EXISTS (SELECT FROM access.user_entitlements e WHERE e.course_id = c.id)'
         ' AND NOT EXISTS (SELECT FROM billing.product_grants g WHERE g.course_id = c.id)';
     lessons constant text := format('SELECT l.id FROM content.lessons l JOIN content.modules m ON m.id = l.module_id WHERE m.course_id IN (%s)', paths);
-    attachments constant text := format('SELECT t.id FROM content.attachments t WHERE t.course_id IN (%s) OR t.lesson_id IN (%s)', paths, lessons);
+    attachments constant text := format('SELECT t.id FROM content.attachments t WHERE t.course_id IN (%s) UNION ALL SELECT t.id FROM content.attachments t WHERE t.lesson_id IN (%s)', paths, lessons);
     -- What was made for a course is the platform's, and so is what a course shows; the rest goes with the person.
     assets constant text := format('SELECT a.id FROM media.assets a WHERE a.uploaded_by = $1 AND a.purpose NOT IN (''lesson'', ''attachment'')'
         ' AND NOT EXISTS (SELECT FROM content.lessons s WHERE s.primary_media_id = a.id AND s.id NOT IN (%s))'

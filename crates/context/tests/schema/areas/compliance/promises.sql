@@ -299,3 +299,22 @@ BEGIN
         PERFORM world.same(rest, NULL, 'in ' || name);
     END LOOP;
 END $$;
+
+-- promise: What belongs to a person is found by an index in every table.
+SET LOCAL enable_seqscan = off;
+DO $$
+DECLARE
+    subject record;
+    line text;
+    plan text;
+BEGIN
+    FOR subject IN SELECT format('%I.%I', schema_name, table_name) AS name, condition FROM compliance.data_subjects WHERE schema_name <> 'queue' LOOP
+        plan := '';
+        FOR line IN EXECUTE format('EXPLAIN SELECT FROM %s WHERE %s', subject.name, replace(subject.condition, '$1', quote_literal(world.id('owner')) || '::uuid')) LOOP
+            plan := plan || line || chr(10);
+        END LOOP;
+        IF plan ~ 'Seq Scan' THEN
+            RAISE EXCEPTION 'no index for % in %', subject.name, plan;
+        END IF;
+    END LOOP;
+END $$;
