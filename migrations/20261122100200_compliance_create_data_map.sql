@@ -13,7 +13,7 @@ CREATE TABLE compliance.data_map (
     class       text    NOT NULL CONSTRAINT ck_data_map_class CHECK (class IN ('none', 'personal', 'pseudonymous', 'financial')),
     is_exported boolean NOT NULL,
     on_erasure  text    NOT NULL CONSTRAINT ck_data_map_on_erasure CHECK (on_erasure IN ('none', 'delete', 'anonymise', 'keep')),
-    reason      text,
+    reason      text    CONSTRAINT ck_data_map_reason_length CHECK (char_length(reason) BETWEEN 1 AND 500),
     CONSTRAINT data_map_pkey PRIMARY KEY (schema_name, table_name, column_name),
     CONSTRAINT ck_data_map_none CHECK (class <> 'none' OR NOT is_exported AND on_erasure = 'none'),
     CONSTRAINT ck_data_map_personal CHECK (class = 'none' OR on_erasure <> 'none'),
@@ -21,15 +21,17 @@ CREATE TABLE compliance.data_map (
 );
 COMMENT ON TABLE compliance.data_map IS 'Every column of every table, classified. The erasure and the export of a person live from it; a test fails when a column is missing.';
 COMMENT ON COLUMN compliance.data_map.class IS 'personal: says something about a person; pseudonymous: only with another table; financial: personal, and kept as long as accounts have to be.';
-COMMENT ON COLUMN compliance.data_map.on_erasure IS 'delete: the row goes; anonymise: the column is emptied or replaced and the row stays; keep: for the reason given.';
+COMMENT ON COLUMN compliance.data_map.on_erasure IS 'delete: the rows of the person (data_subjects) go, with all their columns; anonymise: the column becomes null, or its default where it may not be null, and the row stays; keep: for the reason given, in rows that stay.';
 
 CREATE TABLE compliance.data_subjects (
     schema_name text NOT NULL,
     table_name  text NOT NULL,
     condition   text NOT NULL,
+    erased_by   text CONSTRAINT ck_data_subjects_erased_by CHECK (erased_by ~ '^[a-z_]{1,50}\.[a-z_]{1,50}$'),
     CONSTRAINT data_subjects_pkey PRIMARY KEY (schema_name, table_name)
 );
 COMMENT ON TABLE compliance.data_subjects IS 'Whose the rows of a table are: a condition in SQL on the table, in which $1 is the id of a profile.';
+COMMENT ON COLUMN compliance.data_subjects.erased_by IS 'The function that an erasure calls with the id of the profile, where rows are changed in no other way. Null: the map says it all.';
 
 CREATE FUNCTION compliance.classify(
     target regclass, class text, columns text[] DEFAULT NULL, exported boolean DEFAULT false, on_erasure text DEFAULT 'none', reason text DEFAULT NULL
@@ -64,16 +66,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION compliance.classify IS 'Says in the data map what columns of a table hold; without a list, all of which nothing is said yet. Migrations end with it.';
 
-CREATE FUNCTION compliance.belongs_to(target regclass, condition text) RETURNS void
+CREATE FUNCTION compliance.belongs_to(target regclass, condition text, erased_by text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- A condition that does not fit the table fails here, and not at somebody's erasure.
     EXECUTE format('SELECT 1 FROM %s WHERE %s LIMIT 0', target, condition) USING gen_random_uuid();
-    INSERT INTO compliance.data_subjects AS s (schema_name, table_name, condition)
-    SELECT n.nspname, t.relname, belongs_to.condition
+    INSERT INTO compliance.data_subjects AS s (schema_name, table_name, condition, erased_by)
+    SELECT n.nspname, t.relname, belongs_to.condition, belongs_to.erased_by
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
     WHERE t.oid = target
-    ON CONFLICT ON CONSTRAINT data_subjects_pkey DO UPDATE SET condition = excluded.condition;
+    ON CONFLICT ON CONSTRAINT data_subjects_pkey DO UPDATE SET condition = excluded.condition, erased_by = excluded.erased_by;
 END $$;
 COMMENT ON FUNCTION compliance.belongs_to IS 'Says whose the rows of a table are.';
 
@@ -86,6 +88,7 @@ SELECT compliance.classify('compliance.data_subjects', 'none');
 SELECT compliance.classify('util.partitioned_tables', 'none');
 
 -- Written with its table, which came before this map.
+SELECT compliance.classify('identity.api_keys', 'personal', '{name}', on_erasure => 'keep', reason => 'Says who holds a key, so that what was done with it can be told.');
 SELECT compliance.classify('identity.api_keys', 'none');
 SELECT util.protect('identity.api_keys', 'SELECT, INSERT, UPDATE');
 GRANT USAGE ON SCHEMA identity TO service_role;

@@ -20,7 +20,7 @@ COMMENT ON COLUMN rbac.roles.is_system IS 'Part of the platform: cannot be delet
 
 CREATE TABLE rbac.permissions (
     id             uuid        NOT NULL DEFAULT gen_random_uuid() CONSTRAINT permissions_pkey PRIMARY KEY,
-    permission_key text        NOT NULL CONSTRAINT uq_permissions_key UNIQUE CONSTRAINT ck_permissions_key CHECK (permission_key ~ '^[a-z_]+\.[a-z_]+$'),
+    permission_key text        NOT NULL CONSTRAINT uq_permissions_key UNIQUE CONSTRAINT ck_permissions_key CHECK (permission_key ~ '^[a-z_]{1,40}\.[a-z_]{1,40}$'),
     description    text        NOT NULL DEFAULT '' CONSTRAINT ck_permissions_description CHECK (char_length(description) <= 500),
     is_dangerous   boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),

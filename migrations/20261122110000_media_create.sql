@@ -24,7 +24,7 @@ CREATE TABLE media.assets (
     mime_type         text        CONSTRAINT ck_assets_mime_type CHECK (mime_type ~ '^[a-z]+/[a-z0-9][a-z0-9.+-]{0,126}$'),
     sha256            bytea       CONSTRAINT ck_assets_sha256 CHECK (octet_length(sha256) = 32),
     file_size_bytes   bigint      CONSTRAINT ck_assets_file_size_bytes CHECK (file_size_bytes BETWEEN 0 AND 5497558138880),
-    duration_seconds  numeric(9, 3) CONSTRAINT ck_assets_duration_seconds CHECK (duration_seconds >= 0),
+    duration_seconds  numeric(9, 3) CONSTRAINT ck_assets_duration_seconds CHECK (duration_seconds BETWEEN 0 AND 999999),
     width             integer     CONSTRAINT ck_assets_width CHECK (width BETWEEN 1 AND 65535),
     height            integer     CONSTRAINT ck_assets_height CHECK (height BETWEEN 1 AND 65535),
     wants_transcript  boolean     NOT NULL DEFAULT false,
@@ -165,9 +165,9 @@ SELECT util.protect('media.uploads');
 SELECT compliance.classify('media.assets', 'pseudonymous', '{id,uploaded_by,created_at,updated_at}', exported => true, on_erasure => 'keep', reason => 'Courses show it after its maker is gone; the profile it points to is empty.');
 SELECT compliance.classify('media.assets', 'personal', '{title,description,original_filename,external_url,object_key,sha256,processing_data}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('media.assets', 'none');
--- What somebody made for a course is the platform's; what is about the person goes with the person.
-SELECT compliance.belongs_to('media.assets', $$uploaded_by = $1 AND purpose IN ('avatar', 'document', 'certificate', 'studio')$$);
+SELECT compliance.classify('media.asset_variants', 'personal', '{external_url,object_key}', on_erasure => 'delete');
 SELECT compliance.classify('media.asset_variants', 'none');
+SELECT compliance.classify('media.transcode_jobs', 'personal', '{log,error_message}', on_erasure => 'delete');
 SELECT compliance.classify('media.transcode_jobs', 'none');
 SELECT compliance.classify('media.uploads', 'personal', exported => true, on_erasure => 'delete');
 SELECT compliance.belongs_to('media.uploads', 'user_id = $1');

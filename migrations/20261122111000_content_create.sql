@@ -18,7 +18,7 @@ CREATE TABLE content.courses (
     estimated_duration_seconds integer CONSTRAINT ck_courses_estimated_duration_seconds CHECK (estimated_duration_seconds BETWEEN 0 AND 36000000),
     cover_image_url text        CONSTRAINT ck_courses_cover_image_url CHECK (cover_image_url ~ '^(https?://|/)\S+$' AND char_length(cover_image_url) <= 2000),
     thumbnail_url   text        CONSTRAINT ck_courses_thumbnail_url CHECK (thumbnail_url ~ '^(https?://|/)\S+$' AND char_length(thumbnail_url) <= 2000),
-    metadata        jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_courses_metadata CHECK (jsonb_typeof(metadata) = 'object'),
+    metadata        jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_courses_metadata CHECK (jsonb_typeof(metadata) = 'object' AND octet_length(metadata::text) <= 65536),
     workflow_status text        NOT NULL DEFAULT 'draft' CONSTRAINT ck_courses_workflow_status CHECK (workflow_status IN ('draft', 'in_review', 'published', 'archived')),
     is_published    boolean     NOT NULL GENERATED ALWAYS AS (workflow_status = 'published') STORED,
     published_at    timestamptz,
@@ -70,11 +70,11 @@ CREATE TABLE content.lessons (
     duration_seconds     integer     CONSTRAINT ck_lessons_duration_seconds CHECK (duration_seconds BETWEEN 0 AND 3600000),
     learning_objectives  text[]      NOT NULL DEFAULT '{}' CONSTRAINT ck_lessons_learning_objectives CHECK (cardinality(learning_objectives) <= 50 AND char_length(array_to_string(learning_objectives, '')) <= 10000),
     is_free_preview      boolean     NOT NULL DEFAULT false,
-    content              jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_lessons_content CHECK (jsonb_typeof(content) IN ('object', 'array')),
+    content              jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_lessons_content CHECK (jsonb_typeof(content) IN ('object', 'array') AND octet_length(content::text) <= 2097152),
     text_content         text        NOT NULL DEFAULT '' CONSTRAINT ck_lessons_text_content CHECK (char_length(text_content) <= 500000),
-    quiz_config          jsonb       CONSTRAINT ck_lessons_quiz_config CHECK (jsonb_typeof(quiz_config) = 'object'),
+    quiz_config          jsonb       CONSTRAINT ck_lessons_quiz_config CHECK (jsonb_typeof(quiz_config) = 'object' AND octet_length(quiz_config::text) <= 262144),
     project_instructions text        CONSTRAINT ck_lessons_project_instructions CHECK (char_length(project_instructions) BETWEEN 1 AND 100000),
-    resources            jsonb       NOT NULL DEFAULT '[]' CONSTRAINT ck_lessons_resources CHECK (jsonb_typeof(resources) = 'array'),
+    resources            jsonb       NOT NULL DEFAULT '[]' CONSTRAINT ck_lessons_resources CHECK (jsonb_typeof(resources) = 'array' AND octet_length(resources::text) <= 262144),
     transcript           text        CONSTRAINT ck_lessons_transcript CHECK (char_length(transcript) BETWEEN 1 AND 2000000),
     primary_media_id     uuid        CONSTRAINT fk_lessons_primary_media REFERENCES media.assets,
     video_url            text        CONSTRAINT ck_lessons_video_url CHECK (video_url ~ '^https?://\S+$' AND char_length(video_url) <= 2000),
@@ -184,12 +184,12 @@ CREATE TABLE content.exercises (
     language        text        NOT NULL DEFAULT 'fr' CONSTRAINT ck_exercises_language CHECK (language ~ '^[a-z]{2}(-[A-Z]{2})?$'),
     title           text        NOT NULL CONSTRAINT ck_exercises_title CHECK (char_length(title) BETWEEN 1 AND 200),
     question        text        NOT NULL CONSTRAINT ck_exercises_question CHECK (char_length(question) BETWEEN 1 AND 20000),
-    choices         jsonb       CONSTRAINT ck_exercises_choices CHECK (CASE jsonb_typeof(choices) WHEN 'array' THEN jsonb_array_length(choices) BETWEEN 2 AND 50 ELSE choices IS NULL END),
+    choices         jsonb       CONSTRAINT ck_exercises_choices CHECK (CASE jsonb_typeof(choices) WHEN 'array' THEN jsonb_array_length(choices) BETWEEN 2 AND 50 AND octet_length(choices::text) <= 65536 ELSE choices IS NULL END),
     hint            text        CONSTRAINT ck_exercises_hint CHECK (char_length(hint) BETWEEN 1 AND 5000),
-    correct_answer  jsonb       NOT NULL CONSTRAINT ck_exercises_correct_answer CHECK (jsonb_typeof(correct_answer) <> 'null'),
+    correct_answer  jsonb       NOT NULL CONSTRAINT ck_exercises_correct_answer CHECK (jsonb_typeof(correct_answer) <> 'null' AND octet_length(correct_answer::text) <= 65536),
     explanation     text        CONSTRAINT ck_exercises_explanation CHECK (char_length(explanation) BETWEEN 1 AND 20000),
-    accessibility_features jsonb NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_accessibility_features CHECK (jsonb_typeof(accessibility_features) = 'object'),
-    alternative_formats jsonb   NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_alternative_formats CHECK (jsonb_typeof(alternative_formats) = 'object'),
+    accessibility_features jsonb NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_accessibility_features CHECK (jsonb_typeof(accessibility_features) = 'object' AND octet_length(accessibility_features::text) <= 65536),
+    alternative_formats jsonb   NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_alternative_formats CHECK (jsonb_typeof(alternative_formats) = 'object' AND octet_length(alternative_formats::text) <= 65536),
     learning_objectives text[]  NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_learning_objectives CHECK (cardinality(learning_objectives) <= 50 AND char_length(array_to_string(learning_objectives, '')) <= 10000),
     prerequisite_concepts text[] NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_prerequisite_concepts CHECK (cardinality(prerequisite_concepts) <= 50 AND char_length(array_to_string(prerequisite_concepts, '')) <= 10000),
     cognitive_load  smallint    CONSTRAINT ck_exercises_cognitive_load CHECK (cognitive_load BETWEEN 1 AND 10),
@@ -202,7 +202,7 @@ CREATE TABLE content.exercises (
     approved_by     uuid        CONSTRAINT fk_exercises_approved_by REFERENCES public.profiles,
     approved_at     timestamptz,
     likes_count     integer     NOT NULL DEFAULT 0 CONSTRAINT ck_exercises_likes_count CHECK (likes_count >= 0),
-    difficulty_votes jsonb      NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_difficulty_votes CHECK (jsonb_typeof(difficulty_votes) = 'object'),
+    difficulty_votes jsonb      NOT NULL DEFAULT '{}' CONSTRAINT ck_exercises_difficulty_votes CHECK (jsonb_typeof(difficulty_votes) = 'object' AND octet_length(difficulty_votes::text) <= 65536),
     quality_rating  numeric(3, 2) CONSTRAINT ck_exercises_quality_rating CHECK (quality_rating BETWEEN 0 AND 5),
     created_by      uuid        DEFAULT auth.uid() CONSTRAINT fk_exercises_created_by REFERENCES public.profiles,
     created_at      timestamptz NOT NULL DEFAULT now(),
@@ -331,17 +331,15 @@ REVOKE ALL ON FUNCTION content.refuse_cycle, content.count_tags, content.stamp_a
 SELECT compliance.classify('content.courses', 'pseudonymous', '{created_by,instructor_id}', exported => true, on_erasure => 'keep', reason => 'The course stays; the profile it points to is empty.');
 SELECT compliance.classify('content.courses', 'personal', '{title,description,metadata}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.courses', 'none');
-SELECT compliance.belongs_to('content.courses', $$course_type = 'custom' AND created_by = $1$$);
 SELECT compliance.classify('content.modules', 'personal', '{title,description}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.modules', 'none');
-SELECT compliance.belongs_to('content.modules', $$course_id IN (SELECT id FROM content.courses WHERE course_type = 'custom' AND created_by = $1)$$);
-SELECT compliance.classify('content.lessons', 'personal', '{title,content,text_content}', exported => true, on_erasure => 'delete');
+SELECT compliance.classify('content.lessons', 'personal', '{title,content,text_content,transcript,project_instructions,resources,video_url}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.lessons', 'none');
-SELECT compliance.belongs_to('content.lessons', $$module_id IN (SELECT m.id FROM content.modules m JOIN content.courses c ON c.id = m.course_id WHERE c.course_type = 'custom' AND c.created_by = $1)$$);
 SELECT compliance.classify('content.prerequisites', 'none');
 SELECT compliance.classify('content.tags', 'none');
 SELECT compliance.classify('content.course_tags', 'none');
 SELECT compliance.classify('content.attachments', 'pseudonymous', '{created_by}', on_erasure => 'keep', reason => 'Part of a course, or of the library; the profile it points to is empty.');
+SELECT compliance.classify('content.attachments', 'personal', '{title,asset_id,url,body,tags}', exported => true, on_erasure => 'delete');
 SELECT compliance.classify('content.attachments', 'none');
 SELECT compliance.classify('content.exercises', 'pseudonymous', '{created_by,approved_by}', on_erasure => 'keep', reason => 'The exercise stays; the profile it points to is empty.');
 SELECT compliance.classify('content.exercises', 'none');

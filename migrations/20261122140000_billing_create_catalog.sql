@@ -98,7 +98,7 @@ CREATE TABLE billing.prices (
     kind                text        NOT NULL CONSTRAINT ck_prices_kind CHECK (kind IN ('one_time', 'recurring')),
     currency            text        NOT NULL CONSTRAINT ck_prices_currency CHECK (currency ~ '^[A-Z]{3}$'),
     unit_amount_cents   bigint      CONSTRAINT ck_prices_unit_amount_cents CHECK (unit_amount_cents BETWEEN 0 AND 1000000000000),
-    unit_amount_decimal numeric(30, 12) CONSTRAINT ck_prices_unit_amount_decimal CHECK (unit_amount_decimal >= 0),
+    unit_amount_decimal numeric(30, 12) CONSTRAINT ck_prices_unit_amount_decimal CHECK (unit_amount_decimal BETWEEN 0 AND 1000000000000),
     billing_scheme      text        NOT NULL DEFAULT 'per_unit' CONSTRAINT ck_prices_billing_scheme CHECK (billing_scheme IN ('per_unit', 'tiered')),
     tiers               jsonb       CONSTRAINT ck_prices_tiers CHECK (jsonb_typeof(tiers) = 'array'),
     usage_type          text        NOT NULL DEFAULT 'licensed' CONSTRAINT ck_prices_usage_type CHECK (usage_type IN ('licensed', 'metered')),

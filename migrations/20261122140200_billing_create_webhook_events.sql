@@ -38,7 +38,7 @@ CREATE TABLE billing.webhook_events (
     CONSTRAINT ck_webhook_events_redacted CHECK ((raw_payload IS NULL) = (redacted_at IS NOT NULL)),
     CONSTRAINT ck_webhook_events_processing CHECK (status <> 'processing' OR processing_started_at IS NOT NULL),
     CONSTRAINT ck_webhook_events_processed CHECK ((status IN ('processed', 'ignored')) = (processed_at IS NOT NULL)),
-    CONSTRAINT ck_webhook_events_failed CHECK (status <> 'failed' OR error IS NOT NULL AND error_kind IS NOT NULL),
+    CONSTRAINT ck_webhook_events_failed CHECK (status <> 'failed' OR error_kind IS NOT NULL AND (error IS NOT NULL OR redacted_at IS NOT NULL)),
     CONSTRAINT ck_webhook_events_next_retry_at CHECK (next_retry_at IS NULL OR status = 'failed' AND error_kind = 'transient')
 );
 CREATE INDEX idx_webhook_events_object ON billing.webhook_events (provider, object_id, provider_created_at) WHERE object_id IS NOT NULL;
@@ -99,7 +99,19 @@ CREATE TRIGGER trg_webhook_events_keep_event
         OR NEW.raw_payload IS NOT NULL AND OLD.raw_payload IS DISTINCT FROM NEW.raw_payload
     )
     EXECUTE FUNCTION billing.keep_event();
-REVOKE ALL ON FUNCTION billing.keep_event FROM PUBLIC;
+
+CREATE FUNCTION billing.stamp_redaction() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.redacted_at := coalesce(NEW.redacted_at, now());
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION billing.stamp_redaction IS 'Notes when the bytes of an event went, whoever empties them.';
+CREATE TRIGGER trg_webhook_events_stamp_redaction
+    BEFORE UPDATE OF raw_payload ON billing.webhook_events FOR EACH ROW
+    WHEN (OLD.raw_payload IS NOT NULL AND NEW.raw_payload IS NULL)
+    EXECUTE FUNCTION billing.stamp_redaction();
+REVOKE ALL ON FUNCTION billing.keep_event, billing.stamp_redaction FROM PUBLIC;
 
 SELECT util.protect('billing.webhook_events', 'SELECT, INSERT, UPDATE');
 SELECT util.protect('billing.provider_cursors', 'SELECT, INSERT, UPDATE');

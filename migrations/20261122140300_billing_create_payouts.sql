@@ -400,7 +400,7 @@ BEGIN
     PERFORM compliance.classify('billing.payout_accounts', 'personal', '{requirements,metadata,disabled_reason}', exported => true, on_erasure => 'anonymise');
     PERFORM compliance.classify('billing.payout_accounts', 'financial', exported => true, on_erasure => 'keep', reason => books);
     PERFORM compliance.belongs_to('billing.payout_accounts', 'user_id = $1');
-    PERFORM compliance.classify('billing.payouts', 'personal', '{failure_reason,error_details,payment_confirmation_data}', exported => true, on_erasure => 'anonymise');
+    PERFORM compliance.classify('billing.payouts', 'personal', '{error_details,payment_confirmation_data}', exported => true, on_erasure => 'anonymise');
     PERFORM compliance.classify('billing.payouts', 'financial', exported => true, on_erasure => 'keep', reason => books);
     PERFORM compliance.belongs_to('billing.payouts', 'user_id = $1');
     PERFORM compliance.classify('billing.payout_ledger', 'financial', exported => true, on_erasure => 'keep', reason => books);

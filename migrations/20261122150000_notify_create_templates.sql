@@ -13,7 +13,7 @@ CREATE TABLE notify.channels (
     max_per_second        integer     CONSTRAINT ck_channels_max_per_second CHECK (max_per_second BETWEEN 1 AND 100000),
     max_per_user_hour     integer     CONSTRAINT ck_channels_max_per_user_hour CHECK (max_per_user_hour BETWEEN 1 AND 100000),
     stuck_after_seconds   integer     NOT NULL DEFAULT 600 CONSTRAINT ck_channels_stuck_after_seconds CHECK (stuck_after_seconds BETWEEN 10 AND 86400),
-    settings              jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_channels_settings CHECK (jsonb_typeof(settings) = 'object'),
+    settings              jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_channels_settings CHECK (jsonb_typeof(settings) = 'object' AND octet_length(settings::text) <= 65536),
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now()
 );

@@ -66,7 +66,7 @@ CREATE TABLE analytics.kpis_daily (
     day_on      date           NOT NULL CONSTRAINT ck_kpis_daily_day_on CHECK (day_on BETWEEN '2000-01-01' AND '2200-01-01'),
     metric      text           NOT NULL CONSTRAINT ck_kpis_daily_metric CHECK (metric ~ '^[a-z][a-z0-9_.]{1,79}$'),
     dimension   text           NOT NULL DEFAULT '' CONSTRAINT ck_kpis_daily_dimension CHECK (dimension ~ '^([a-z][a-z0-9_]{0,39}=[^=,]{1,80}(,[a-z][a-z0-9_]{0,39}=[^=,]{1,80}){0,3})?$'),
-    value       numeric(24, 6) NOT NULL,
+    value       numeric(24, 6) NOT NULL CONSTRAINT ck_kpis_daily_value CHECK (abs(value) <= 1000000000000000),
     sample_size bigint         CONSTRAINT ck_kpis_daily_sample_size CHECK (sample_size >= 0),
     version     integer        NOT NULL DEFAULT 1 CONSTRAINT ck_kpis_daily_version CHECK (version BETWEEN 1 AND 100000),
     computed_at timestamptz    NOT NULL DEFAULT now(),

@@ -108,4 +108,5 @@ GRANT EXECUTE ON FUNCTION compliance.pseudonymise_audit_log TO service_role;
 SELECT compliance.classify('compliance.audit_log', 'personal', '{before,after,ip_hash}', exported => true, on_erasure => 'anonymise');
 SELECT compliance.classify('compliance.audit_log', 'pseudonymous', '{actor_id,actor_name,request_id}', on_erasure => 'keep', reason => 'Proof of who did what; the profile it points to is empty.');
 SELECT compliance.classify('compliance.audit_log', 'pseudonymous', exported => true, on_erasure => 'keep', reason => 'Proof that something was done; the profile it points to is empty.');
-SELECT compliance.belongs_to('compliance.audit_log', 'subject_id = $1');
+-- Last of all: what an erasure does elsewhere is logged too.
+SELECT compliance.belongs_to('compliance.audit_log', 'subject_id = $1', erased_by => 'compliance.pseudonymise_audit_log');

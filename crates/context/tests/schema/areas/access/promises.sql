@@ -161,6 +161,8 @@ UPDATE access.course_access_rules SET required_tier_id = access.find_tier('basic
 SELECT world.same(access.can_read_course(world.id('other'), 'c0000000-0000-4000-8000-000000000002'), true);
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE access.tiers SET monthly_price_cents = 9000000000000000000$$, 'ck_tiers_monthly_price_cents');
+SELECT world.fails($$UPDATE access.tiers SET limits = jsonb_build_object('a', repeat('x', 70000))$$, 'ck_tiers_limits');
 SELECT world.fails($$INSERT INTO access.tiers (tier_key, display_name, rank) VALUES ('gold', 'Gold', 20)$$, 'uq_tiers_rank');
 SELECT world.fails($$INSERT INTO access.tiers (tier_key, display_name, rank) VALUES ('gold', 'Gold', 101)$$, 'ck_tiers_rank');
 SELECT world.fails($$INSERT INTO access.tiers (tier_key, display_name, rank) VALUES ('free', 'Free', 5)$$, 'uq_tiers_tier_key');

@@ -30,6 +30,7 @@ INSERT INTO analytics.activity_log (activity_type, action, created_at) VALUES ('
 SELECT world.same((SELECT tableoid::regclass::text FROM analytics.activity_log WHERE activity_type = 'import'), 'analytics.activity_log_default');
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$INSERT INTO analytics.kpis_daily (day_on, metric, value) VALUES (current_date, 'dau.total', 'NaN')$$, 'ck_kpis_daily_value');
 SELECT world.fails($$SELECT analytics.append_activity('No spaces', 'paused')$$, 'ck_activity_log_activity_type');
 SELECT world.fails($$SELECT analytics.append_activity('player', 'paused', '[]')$$, 'ck_activity_log_details');
 SELECT world.fails($$SELECT analytics.append_activity('player', 'paused', subject_id => gen_random_uuid())$$, 'ck_activity_log_subject');

@@ -128,8 +128,9 @@ SELECT world.same(billing.redeem_promotion('WELCOME20') ->> 'error', 'not_first_
 -- promise: An event keeps its bytes until the person it speaks of is erased, and then it can be told.
 SELECT world.fails($$UPDATE billing.webhook_events SET raw_payload = 'forged'$$, 'trg_webhook_events_keep_event');
 SELECT world.fails($$UPDATE billing.webhook_events SET event_type = 'invoice.paid'$$, 'trg_webhook_events_keep_event');
-SELECT world.fails($$UPDATE billing.webhook_events SET raw_payload = NULL$$, 'ck_webhook_events_redacted');
-UPDATE billing.webhook_events SET raw_payload = NULL, payload = '{}', redacted_at = now();
+SELECT world.fails($$UPDATE billing.webhook_events SET redacted_at = now()$$, 'ck_webhook_events_redacted');
+UPDATE billing.webhook_events SET raw_payload = NULL, payload = '{}';
+SELECT world.same((SELECT bool_and(redacted_at = now()) FROM billing.webhook_events), true);
 
 -- promise: An event is parked with its reason, retried only where that may help, and signed where it was sent.
 SELECT world.fails($$UPDATE billing.webhook_events SET status = 'done'$$, 'ck_webhook_events_status');

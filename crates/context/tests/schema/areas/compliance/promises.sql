@@ -232,3 +232,89 @@ SELECT world.fails($$INSERT INTO compliance.geo_region_mapping (country_code, re
 SELECT world.fails($$INSERT INTO compliance.geo_region_mapping (country_code, region_code, region_name, gdpr_applicable) VALUES ('fr', 'X_Y', 'x', true)$$, 'ck_geo_region_mapping_country');
 SELECT world.fails($$INSERT INTO compliance.audit_log (actor_kind, action) VALUES ('ghost', 'a.b')$$, 'ck_audit_log_actor_kind');
 SELECT world.fails($$UPDATE compliance.request_types SET warn_after_days = 28$$, 'ck_request_types_alert_after_warning');
+
+-- promise: A person is exported and erased by the map alone, as the worker, and nothing that says who it was is left.
+UPDATE billing.webhook_events SET status = 'failed', error_kind = 'poison', error = 'of owner@example.org' WHERE provider_customer_id = 'cus_1';
+-- A path for oneself with its own file; a file that a course of the platform shows; a path that is sold.
+INSERT INTO media.assets (id, uploaded_by, asset_type, purpose, object_key, original_filename) VALUES
+    ('ae000000-0000-4000-8000-000000000001', world.id('owner'), 'document', 'document', 'e/1', 'owner.pdf'),
+    ('ae000000-0000-4000-8000-000000000002', world.id('owner'), 'document', 'document', 'e/2', 'shown.pdf'),
+    ('ae000000-0000-4000-8000-000000000003', world.id('owner'), 'image', 'other', 'e/3', 'owner.png');
+INSERT INTO content.attachments (course_id, kind, title, asset_id, created_by) VALUES
+    ((SELECT id FROM content.courses WHERE slug = 'path'), 'file', 'Of the path', 'ae000000-0000-4000-8000-000000000001', world.id('owner')),
+    ((SELECT id FROM content.courses WHERE slug = 'published'), 'file', 'Of the published', 'ae000000-0000-4000-8000-000000000002', world.id('owner'));
+INSERT INTO content.courses (slug, title, course_type, created_by) VALUES ('sold-path', 'A path with a right', 'custom', world.id('owner'));
+INSERT INTO access.user_entitlements (user_id, entitlement_type, course_id, source_type)
+SELECT world.id('other'), 'course_specific', id, 'purchase' FROM content.courses WHERE slug = 'sold-path';
+SELECT world.act_as('service');
+DO $$
+DECLARE
+    subject record;
+    found bigint;
+BEGIN
+    FOR subject IN
+        SELECT format('%I.%I', s.schema_name, s.table_name) AS name, s.condition, s.erased_by, e.exported, e.sets, e.goes
+        FROM compliance.data_subjects s
+        CROSS JOIN LATERAL (
+            SELECT string_agg(quote_ident(m.column_name), ', ') FILTER (WHERE m.is_exported) AS exported,
+                bool_or(m.on_erasure = 'delete') AS goes,
+                string_agg(format('%I = %s', m.column_name, CASE WHEN a.attnotnull THEN 'DEFAULT' ELSE 'NULL' END), ', ') FILTER (WHERE m.on_erasure = 'anonymise') AS sets
+            FROM compliance.data_map m
+            JOIN pg_attribute a ON a.attrelid = format('%I.%I', m.schema_name, m.table_name)::regclass AND a.attname = m.column_name
+            WHERE (m.schema_name, m.table_name) = (s.schema_name, s.table_name)
+        ) e
+        -- The worker of the queue is another role.
+        WHERE s.schema_name <> 'queue'
+        -- The account last but for the log, which notes the rest.
+        ORDER BY s.erased_by IS NOT NULL, s.schema_name = 'auth', s.schema_name, s.table_name
+    LOOP
+        IF subject.exported IS NOT NULL THEN
+            EXECUTE format('SELECT count(to_jsonb(x)) FROM (SELECT %s FROM %s WHERE %s) x', subject.exported, subject.name, subject.condition)
+            INTO found USING world.id('owner');
+        END IF;
+        IF subject.erased_by IS NOT NULL THEN
+            EXECUTE format('SELECT %s($1)', subject.erased_by) USING world.id('owner');
+        ELSIF subject.goes THEN
+            EXECUTE format('DELETE FROM %s WHERE %s', subject.name, subject.condition) USING world.id('owner');
+        ELSIF subject.sets IS NOT NULL THEN
+            EXECUTE format('UPDATE %s SET %s WHERE %s', subject.name, subject.sets, subject.condition) USING world.id('owner');
+        END IF;
+    END LOOP;
+END $$;
+UPDATE public.profiles SET erased_at = now() WHERE id = world.id('owner');
+SELECT world.act_as('operator');
+SELECT world.same((SELECT count(*) FROM billing.webhook_events WHERE provider_customer_id = 'cus_1' AND redacted_at = now() AND error IS NULL), 1::bigint);
+SELECT world.same((SELECT array_agg(original_filename) FROM media.assets WHERE id::text LIKE 'ae%'), '{shown.pdf}'::text[]);
+SELECT world.same((SELECT array_agg(slug ORDER BY slug) FROM content.courses WHERE created_by = world.id('owner')), '{draft,sold-path}'::text[]);
+DO $$
+DECLARE
+    name regclass;
+    rest text;
+BEGIN
+    FOR name IN
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^pg_|^information_schema$'
+    LOOP
+        EXECUTE format($q$SELECT min(x::text) FROM %s x WHERE x::text ~ 'owner@example\.org|owner\.(pdf|png)|\mOwner\M' AND x::text !~ 'Owns the platform'$q$, name) INTO rest;
+        PERFORM world.same(rest, NULL, 'in ' || name);
+    END LOOP;
+END $$;
+
+-- promise: What belongs to a person is found by an index in every table.
+SET LOCAL enable_seqscan = off;
+DO $$
+DECLARE
+    subject record;
+    line text;
+    plan text;
+BEGIN
+    FOR subject IN SELECT format('%I.%I', schema_name, table_name) AS name, condition FROM compliance.data_subjects WHERE schema_name <> 'queue' LOOP
+        plan := '';
+        FOR line IN EXECUTE format('EXPLAIN SELECT FROM %s WHERE %s', subject.name, replace(subject.condition, '$1', quote_literal(world.id('owner')) || '::uuid')) LOOP
+            plan := plan || line || chr(10);
+        END LOOP;
+        IF plan ~ 'Seq Scan' THEN
+            RAISE EXCEPTION 'no index for % in %', subject.name, plan;
+        END IF;
+    END LOOP;
+END $$;

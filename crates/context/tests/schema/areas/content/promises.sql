@@ -223,6 +223,8 @@ UPDATE content.lessons SET lesson_order = 4 - lesson_order WHERE module_id = 'c1
 SELECT world.same((SELECT array_agg(title ORDER BY module_order) FROM content.modules WHERE course_id = 'c0000000-0000-4000-8000-000000000001'), '{Second,Of the draft}'::text[]);
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE content.lessons SET content = jsonb_build_object('a', repeat('x', 2100000))$$, 'ck_lessons_content');
+SELECT world.fails($$UPDATE content.courses SET metadata = jsonb_build_object('a', repeat('x', 70000))$$, 'ck_courses_metadata');
 SELECT world.fails($$INSERT INTO content.courses (slug, title) VALUES ('draft', 'X')$$, 'uq_courses_slug');
 SELECT world.fails($$INSERT INTO content.courses (slug, title) VALUES ('Not a slug', 'X')$$, 'ck_courses_slug');
 SELECT world.fails($$INSERT INTO content.courses (slug, title) VALUES ('x', '')$$, 'ck_courses_title');

@@ -104,6 +104,7 @@ UPDATE media.uploads SET state = 'expired';
 INSERT INTO media.uploads (user_id, asset_id, filename, mime_type, expected_size_bytes) VALUES (world.id('owner'), 'a0000000-0000-4000-8000-000000000001', 'x', 'image/png', 5);
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE media.assets SET duration_seconds = 'NaN'$$, 'ck_assets_duration_seconds');
 SELECT world.fails($$INSERT INTO media.assets (asset_type) VALUES ('hologram')$$, 'ck_assets_asset_type');
 SELECT world.fails($$INSERT INTO media.assets (asset_type, access_level) VALUES ('video', 'secret')$$, 'ck_assets_access_level');
 SELECT world.fails($$INSERT INTO media.assets (asset_type, external_provider) VALUES ('video', 'vimeo')$$, 'ck_assets_external');

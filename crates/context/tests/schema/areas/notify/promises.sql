@@ -198,3 +198,6 @@ BEGIN
     PERFORM world.same((SELECT count(*) FROM notify.suppressions), 1::bigint);
     PERFORM world.same((SELECT count(*) FROM notify.outbox), 0::bigint);
 END $$;
+
+-- promise: Four channels come with the platform.
+SELECT world.same((SELECT string_agg(channel_key, ' ' ORDER BY channel_key) FROM notify.channels), 'email in_app push webhook');

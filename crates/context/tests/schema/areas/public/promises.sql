@@ -108,3 +108,19 @@ BEGIN
         RAISE EXCEPTION 'no index in %', plan;
     END IF;
 END $$;
+
+-- promise: Whether an address has an account is told to a sign-up form, and to nobody who asks for many.
+SELECT world.act_as('service');
+SELECT world.same(public.check_email_available('OWNER@example.org', '192.0.2.9') ->> 'is_available', 'false');
+SELECT world.same(public.check_email_available('nobody@example.org', '192.0.2.9') ->> 'is_available', 'true');
+SELECT world.same(public.check_email_available('not an address', '192.0.2.9') ->> 'error', 'invalid');
+SELECT count(public.check_email_available('nobody@example.org', '192.0.2.9')) FROM generate_series(1, 18);
+SELECT world.same(public.check_email_available('nobody@example.org', '192.0.2.9') ->> 'error', 'rate_limited');
+SELECT world.same(public.check_email_available('nobody@example.org', '192.0.2.10') ->> 'success', 'true');
+SELECT world.act_as('anon');
+SELECT world.fails($$SELECT public.check_email_available('owner@example.org', '192.0.2.9')$$, '42501');
+
+-- promise: A key of the API is kept as a digest, and has a number of calls an hour.
+SELECT world.same((SELECT rate_limit FROM identity.api_keys WHERE name = 'world'), 1000);
+SELECT world.fails($$UPDATE identity.api_keys SET rate_limit = 0$$, 'ck_api_keys_rate_limit');
+SELECT world.fails($$UPDATE identity.api_keys SET digest = 'the key itself'$$, 'ck_api_keys_digest');

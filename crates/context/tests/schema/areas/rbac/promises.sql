@@ -105,3 +105,15 @@ SELECT world.fails($$UPDATE rbac.roles SET is_system = false WHERE role_name = '
 SELECT world.act_as('service');
 SELECT world.fails($$UPDATE rbac.user_roles SET role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner') WHERE user_id = world.id('owner')$$, 'trg_user_roles_log_grant');
 SELECT world.fails($$UPDATE rbac.user_roles SET user_id = world.id('owner') WHERE user_id = world.id('boss') AND role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner')$$, 'trg_user_roles_log_grant');
+
+-- promise: Seven roles come with the platform, in this order, and what is dangerous is marked.
+SELECT world.same((SELECT string_agg(role_name || ' ' || rank, ', ' ORDER BY rank DESC) FROM rbac.roles WHERE is_system),
+    'owner 100, admin 90, moderator 60, instructor 50, premium_member 30, member 20, visitor 0');
+SELECT world.same((SELECT array_agg(key) FROM unnest('{content.create,content.edit,content.publish,content.archive,comment.moderate,ai.use_assistant,users.manage,
+    users.delete,analytics.view,media.manage,assessments.create,assessments.read,assessments.update,assessments.delete,assessments.grade,referrals.manage,referrals.view,
+    referrals.payout,payouts.approve,themes.manage,onboarding.manage,jobs.enqueue,jobs.view,jobs.operate,cron.trigger,billing.replay,gdpr.process,compliance.override,
+    orgs.manage,studio.publish}'::text[]) AS key WHERE NOT EXISTS (SELECT FROM rbac.permissions WHERE permission_key = key)), NULL);
+SELECT world.same((SELECT count(*) FROM rbac.permissions WHERE is_dangerous
+    AND permission_key IN ('referrals.manage', 'referrals.payout', 'payouts.approve', 'billing.replay', 'gdpr.process', 'compliance.override')), 6::bigint);
+SELECT world.same((SELECT array_agg(permission_key) FROM rbac.permissions p WHERE NOT EXISTS (
+    SELECT FROM rbac.role_permissions rp JOIN rbac.roles r ON r.id = rp.role_id WHERE r.role_name = 'owner' AND rp.permission_id = p.id)), NULL, 'an owner has not');

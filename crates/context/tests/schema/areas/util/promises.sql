@@ -232,6 +232,9 @@ SELECT world.act_as('admin');
 SELECT world.fails('SELECT * FROM util.migrations_meta', '42501');
 
 -- promise: Wrong input is refused by name.
+SELECT world.fails($$UPDATE util.system_anomalies SET current_value = 'NaN'$$, 'ck_system_anomalies_current_value');
+SELECT world.fails($$UPDATE util.slo_alerts SET measured_value = 'NaN'$$, 'ck_slo_alerts_measured_value');
+SELECT world.fails($$UPDATE util.function_performance_metrics SET max_ms = 'NaN'$$, 'ck_function_performance_metrics_max');
 SELECT world.fails($$INSERT INTO util.feature_flags (flag_key, flag_name) VALUES ('world', 'again')$$, 'uq_feature_flags_key');
 SELECT world.fails($$UPDATE util.feature_flags SET rollout_percentage = 101$$, 'ck_feature_flags_rollout');
 SELECT world.fails($$UPDATE util.feature_flags SET target_conditions = '{"planets": ["Mars"]}' WHERE flag_key = 'world'$$, 'ck_feature_flags_conditions');
@@ -243,3 +246,11 @@ SELECT world.fails($$UPDATE util.performance_monitoring_config SET rollback_trig
 SELECT world.fails($$INSERT INTO util.function_performance_metrics (service_name, function_name, window_start, calls, errors, total_ms) VALUES ('world', 'f', now(), 1, 2, 0)$$, 'ck_function_performance_metrics_errors');
 SELECT world.fails($$INSERT INTO util.index_usage_history (schema_name, table_name, index_name, times_used, tuples_read, tuples_fetched, size_bytes) VALUES ('a', 'b', 'c', -1, 0, 0, 0)$$, 'ck_index_usage_history_times_used');
 SELECT world.fails($$UPDATE util.slo_alerts SET level = 'panic'$$, 'ck_slo_alerts_level');
+
+-- promise: Six critical flags and one for old views come with the platform, and the objectives of the sources.
+SELECT world.same((SELECT string_agg(flag_key, ' ' ORDER BY flag_key) FROM util.feature_flags WHERE is_system_critical),
+    'advanced_analytics_enabled conversions_enabled emergency_read_only_mode pii_minimization_enabled real_time_updates_enabled tracking_clicks_enabled');
+SELECT world.same((SELECT count(*) FROM util.feature_flags WHERE flag_key = 'assessment_analytics_compat_views' AND NOT is_system_critical), 1::bigint);
+SELECT world.same((SELECT string_agg(concat_ws('/', target_value, alert_threshold, critical_threshold), ' ' ORDER BY slo_key) FROM util.slo_definitions
+    WHERE slo_key IN ('assessments_start_attempt_p95', 'verify_certificate_p99', 'credit_xp_p95', 'database_connection_availability')),
+    '500/450/750 300/270/450 99.95/99.9/99.5 200/180/300');
