@@ -206,6 +206,18 @@ SELECT world.same((SELECT approved_by = world.id('moderator') AND approved_at = 
 SELECT world.act_as('other');
 SELECT world.same((SELECT count(*) FROM content.exercises WHERE title = 'Generated'), 1::bigint);
 
+-- promise: What a learner sees through a course is not shown in a course of one's own, where it would outlive the right.
+INSERT INTO media.assets (id, uploaded_by, asset_type, access_level, upload_status, external_provider, external_id, ready_at)
+VALUES ('a0000000-0000-4000-8000-0000000000bb', world.id('boss'), 'video', 'course_access', 'ready', 'vimeo', 'sold', now());
+INSERT INTO content.courses (id, slug, title, created_by, workflow_status) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'sold', 'Sold', world.id('boss'), 'published');
+INSERT INTO content.attachments (course_id, kind, title, asset_id) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'file', 'Video', 'a0000000-0000-4000-8000-0000000000bb');
+INSERT INTO access.course_access_rules (course_id, access_type) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'paid_oneoff');
+INSERT INTO access.user_entitlements (user_id, entitlement_type, course_id) VALUES (world.id('other'), 'course_specific', 'c0000000-0000-4000-8000-0000000000bb');
+SELECT world.act_as('other');
+SELECT world.same((SELECT count(*) FROM media.assets WHERE external_id = 'sold'), 1::bigint);
+INSERT INTO content.courses (id, slug, title, course_type) VALUES ('c0000000-0000-4000-8000-0000000000ab', 'copy', 'Copy', 'custom');
+SELECT world.fails($$INSERT INTO content.attachments (course_id, kind, title, asset_id) VALUES ('c0000000-0000-4000-8000-0000000000ab', 'file', 'Video', 'a0000000-0000-4000-8000-0000000000bb')$$, 'trg_attachments_check_asset_added');
+
 -- promise: Nobody shows an asset that they do not see themselves, and so nobody comes to see it that way.
 SELECT world.permit('{content.create}');
 SELECT world.act_as('permitted');
