@@ -271,3 +271,17 @@ SELECT world.fails($$UPDATE content.exercises SET is_ai_generated = true, ai_con
 SELECT world.fails($$UPDATE content.exercises SET ai_confidence_score = 0.5$$, 'ck_exercises_generated');
 SELECT world.fails($$UPDATE content.exercises SET lesson_id = gen_random_uuid()$$, 'fk_exercises_lesson');
 SELECT world.fails($$INSERT INTO content.workflow_transitions (content_type, content_id, course_id, from_status, to_status) VALUES ('course', gen_random_uuid(), gen_random_uuid(), 'draft', 'draft')$$, 'ck_workflow_transitions_change');
+
+-- promise: What anybody may write has a size, also where it has no shape.
+SELECT world.act_as('other');
+SELECT world.fails($$INSERT INTO content.courses (slug, title, course_type, metadata) VALUES ('large', 'Large', 'custom', jsonb_build_object('a', repeat('x', 65536)))$$, 'ck_courses_metadata');
+INSERT INTO content.courses (id, slug, title, course_type) VALUES ('c0000000-0000-4000-8000-0000000000ac', 'small', 'Small', 'custom');
+INSERT INTO content.modules (id, course_id, module_order, title) VALUES ('c1000000-0000-4000-8000-0000000000ac', 'c0000000-0000-4000-8000-0000000000ac', 1, 'One');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, content) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_object('a', repeat('x', 1000000)))$$, 'ck_lessons_content');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, quiz_config) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_object('a', repeat('x', 262144)))$$, 'ck_lessons_quiz_config');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, resources) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_array(repeat('x', 65536)))$$, 'ck_lessons_resources');
+SELECT world.act_as('operator');
+SELECT world.fails($$UPDATE content.exercises SET correct_answer = to_jsonb(repeat('x', 65536))$$, 'ck_exercises_correct_answer');
+SELECT world.fails($$UPDATE content.exercises SET choices = jsonb_build_array('a', repeat('x', 65536))$$, 'ck_exercises_choices');
+SELECT world.fails($$UPDATE content.exercises SET alternative_formats = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_alternative_formats');
+SELECT world.fails($$UPDATE content.exercises SET accessibility_features = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_accessibility_features');
