@@ -199,10 +199,17 @@ BEGIN
             RAISE EXCEPTION 'nobody changes roles above the own rank'
                 USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
         END IF;
+        -- Or whoever may change roles could do everything: by the own one.
+        IF TG_TABLE_NAME = 'role_permissions' AND TG_OP <> 'DELETE' THEN
+            IF NOT EXISTS (SELECT FROM rbac.permissions p WHERE p.id = NEW.permission_id AND rbac.has_permission(auth.uid(), p.permission_key)) THEN
+                RAISE EXCEPTION 'nobody lets a role do what they may not do themselves'
+                    USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'trg_role_permissions_keep_own', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+            END IF;
+        END IF;
     END IF;
     RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION rbac.keep_rank IS 'Nobody changes roles above the own rank, or what they may do; and who changed it is not for the client to say.';
+COMMENT ON FUNCTION rbac.keep_rank IS 'Nobody changes roles above the own rank, or what they may do, nor lets one do what they may not do themselves; and who changed it is not for the client to say.';
 CREATE TRIGGER trg_roles_keep_rank BEFORE INSERT OR UPDATE OR DELETE ON rbac.roles FOR EACH ROW EXECUTE FUNCTION rbac.keep_rank();
 CREATE TRIGGER trg_role_permissions_keep_rank BEFORE INSERT OR UPDATE OR DELETE ON rbac.role_permissions FOR EACH ROW EXECUTE FUNCTION rbac.keep_rank();
 

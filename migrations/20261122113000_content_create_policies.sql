@@ -227,14 +227,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     asset uuid := (to_jsonb(NEW) ->> TG_ARGV[0])::uuid;
 BEGIN
-    -- Asked with the caller's rights, and so answered by the policies of media.assets.
-    IF asset IS NOT NULL AND util.is_client() AND NOT EXISTS (SELECT FROM media.assets a WHERE a.id = asset) THEN
+    -- Asked with the caller's rights, and so answered by the policies of media.assets. What one sees through a course that
+    -- one paid for is not shown on: it would stay to be seen in a course of one's own when the right has gone.
+    IF asset IS NOT NULL AND util.is_client() AND NOT EXISTS (
+        SELECT FROM media.assets a
+        WHERE a.id = asset AND (
+            a.access_level <> 'course_access' OR a.uploaded_by = auth.uid()
+            OR rbac.has_permission(auth.uid(), 'content.edit') OR rbac.has_permission(auth.uid(), 'media.manage')
+        )
+    ) THEN
         RAISE EXCEPTION 'no asset % that you may show', asset
             USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION content.check_shown_asset IS 'Refuses that a client shows an asset it may not see. The argument is the column with the asset.';
+COMMENT ON FUNCTION content.check_shown_asset IS 'Refuses that a client shows an asset it may not see, or sees only because a course shows it. The argument is the column with the asset.';
 REVOKE ALL ON FUNCTION content.check_shown_asset FROM PUBLIC;
 CREATE TRIGGER trg_lessons_check_media_added BEFORE INSERT ON content.lessons FOR EACH ROW
     WHEN (NEW.primary_media_id IS NOT NULL) EXECUTE FUNCTION content.check_shown_asset('primary_media_id');

@@ -248,6 +248,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.check_payout_change IS 'Keeps payouts to the order of their states, and what was approved as it was.';
 CREATE TRIGGER trg_payouts_check_change BEFORE UPDATE ON billing.payouts FOR EACH ROW EXECUTE FUNCTION billing.check_payout_change();
+
+-- Inside billing.approve_payout the owner of the function writes.
+CREATE FUNCTION billing.check_payout_approval() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_user = 'service_role' AND NEW.approved_by IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.approved_by IS DISTINCT FROM OLD.approved_by) THEN
+        RAISE EXCEPTION 'a payout is approved by a person, through billing.approve_payout'
+            USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION billing.check_payout_approval IS 'No worker puts a person''s name under an approval.';
+CREATE TRIGGER trg_payouts_check_approval BEFORE INSERT OR UPDATE ON billing.payouts FOR EACH ROW EXECUTE FUNCTION billing.check_payout_approval();
 CREATE TRIGGER trg_payouts_set_updated_at BEFORE UPDATE ON billing.payouts FOR EACH ROW EXECUTE FUNCTION util.set_updated_at();
 CREATE TRIGGER trg_payout_accounts_set_updated_at BEFORE UPDATE ON billing.payout_accounts FOR EACH ROW EXECUTE FUNCTION util.set_updated_at();
 
@@ -389,7 +402,7 @@ END $$;
 CREATE POLICY payout_items_own ON billing.payout_items FOR SELECT TO authenticated
     USING (EXISTS (SELECT FROM billing.payouts p WHERE p.id = payout_items.payout_id AND p.user_id = (SELECT auth.uid())));
 
-REVOKE ALL ON FUNCTION billing.check_entry, billing.check_payout_change, billing.check_payout_items, billing.check_item_change, billing.release_payout,
+REVOKE ALL ON FUNCTION billing.check_entry, billing.check_payout_change, billing.check_payout_approval, billing.check_payout_items, billing.check_item_change, billing.release_payout,
     billing.approve_payout, billing.cancel_payout FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION billing.approve_payout, billing.cancel_payout TO authenticated;
 

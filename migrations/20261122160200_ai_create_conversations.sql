@@ -81,6 +81,7 @@ CREATE TABLE ai.tool_invocations (
 );
 CREATE INDEX idx_tool_invocations_session ON ai.tool_invocations (session_id, created_at);
 CREATE INDEX idx_tool_invocations_user ON ai.tool_invocations (user_id, created_at DESC);
+CREATE INDEX idx_tool_invocations_waiting ON ai.tool_invocations (user_id) WHERE status IN ('pending', 'running');
 CREATE INDEX idx_tool_invocations_open ON ai.tool_invocations (created_at) WHERE status IN ('pending', 'running');
 COMMENT ON TABLE ai.tool_invocations IS 'Tools that were called in a conversation, and what came of it.';
 COMMENT ON COLUMN ai.tool_invocations.message_id IS 'Of ai.assistant_messages, in which the call was asked for.';
@@ -149,6 +150,11 @@ DECLARE
     quota       jsonb;
     the_id      uuid := gen_random_uuid();
 BEGIN
+    -- A quota is a person's: what is said in several sessions at once is counted one after the other.
+    IF append_message.role = 'user' THEN
+        PERFORM pg_advisory_xact_lock(1111834960, hashtext(s.user_id::text))
+        FROM ai.assistant_sessions s WHERE s.id = append_message.session_id AND (NOT is_client OR s.user_id = auth.uid());
+    END IF;
     -- Whoever writes waits here, so that messages of a session come one after the other.
     SELECT * INTO the_session FROM ai.assistant_sessions s
     WHERE s.id = append_message.session_id AND (NOT is_client OR s.user_id = auth.uid())
@@ -221,6 +227,11 @@ BEGIN
     IF NOT coalesce(enqueue_tool.tool_name = ANY (allowed.allowed_tools), false) THEN
         RETURN jsonb_build_object('success', false, 'error', 'tool_not_allowed');
     END IF;
+    PERFORM pg_advisory_xact_lock(1111834960, hashtext(the_session.user_id::text));
+    -- What waits has cost nothing yet, and so no quota counts it.
+    IF (SELECT count(*) FROM ai.tool_invocations t WHERE t.user_id = the_session.user_id AND t.status IN ('pending', 'running')) >= 20 THEN
+        RETURN jsonb_build_object('success', false, 'error', 'too_many_waiting');
+    END IF;
     quota := ai.broken_quota(the_session.user_id, ai.tier_of(the_session.user_id), 'assistant');
     IF quota IS NOT NULL THEN
         RETURN jsonb_build_object('success', false, 'error', 'quota_exceeded', 'quota', quota);
@@ -230,7 +241,7 @@ BEGIN
     RETURNING id INTO the_id;
     RETURN jsonb_build_object('success', true, 'invocation_id', the_id, 'status', 'pending');
 END $$;
-COMMENT ON FUNCTION ai.enqueue_tool IS 'Asks for a tool to be run in a session. Answers success with invocation_id, or false with the error: unknown_session, not_permitted, archived_session, tool_not_allowed, quota_exceeded.';
+COMMENT ON FUNCTION ai.enqueue_tool IS 'Asks for a tool to be run in a session. Answers success with invocation_id, or false with the error: unknown_session, not_permitted, archived_session, tool_not_allowed, too_many_waiting (20), quota_exceeded.';
 
 -- Memories -----------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ CREATE FUNCTION vector.nearest(
 ) RETURNS TABLE (chunk_id uuid, score double precision)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF match_count NOT BETWEEN 1 AND 1000 THEN
+    IF (match_count BETWEEN 1 AND 1000) IS NOT TRUE THEN
         RAISE EXCEPTION 'between 1 and 1000 matches can be asked for, not %', match_count USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- Also loads pgvector, so that it knows its settings.
@@ -67,11 +67,11 @@ COMMENT ON FUNCTION vector.nearest IS 'The chunks whose vectors are nearest to o
 
 CREATE FUNCTION vector.word_query(query_text text, language text DEFAULT NULL) RETURNS tsquery
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN language IS NOT NULL THEN websearch_to_tsquery(vector.text_config(language), query_text)
-    ELSE websearch_to_tsquery('simple', query_text) || websearch_to_tsquery('french', query_text)
-        || websearch_to_tsquery('english', query_text) || websearch_to_tsquery('arabic', query_text)
+RETURN CASE WHEN language IS NOT NULL THEN websearch_to_tsquery(vector.text_config(language), left(query_text, 2000))
+    ELSE websearch_to_tsquery('simple', left(query_text, 2000)) || websearch_to_tsquery('french', left(query_text, 2000))
+        || websearch_to_tsquery('english', left(query_text, 2000)) || websearch_to_tsquery('arabic', left(query_text, 2000))
 END;
-COMMENT ON FUNCTION vector.word_query IS 'Words as a person types them, cut as those of documents are; without a language as several would.';
+COMMENT ON FUNCTION vector.word_query IS 'Words as a person types them, cut as those of documents are; without a language as several would. Of a longer text the first 2000 characters.';
 
 -- Under row level security the index of words would not be used: what compares words might tell of rows that are not
 -- to be seen. So this function sees all of them, and says itself, as the policies do, who may read what.

@@ -95,6 +95,19 @@ SELECT world.same(ai.broken_quota(world.id('owner'), 'free', 'assistant'), NULL:
 SELECT ai.log_usage('new', 'rag.embed', NULL, 1, 0, user_id => world.id('owner'));
 SELECT world.same(ai.broken_quota(world.id('owner'), 'free', 'assistant') ->> 'used', '1201');
 
+-- promise: Two messages of one person are counted one after the other, in different sessions too, and so no quota is passed at once.
+SELECT world.act_as('owner');
+SELECT ai.append_message('0a100000-0000-4000-8000-000000000001', '{"text": "Two"}');
+SELECT world.act_as('operator');
+SELECT world.same((SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+    AND classid = 1111834960 AND objid = (hashtext(world.id('owner')::text)::bigint & 4294967295)::oid), 1::bigint);
+
+-- promise: Nobody has more than 20 calls of tools waiting: what waits has cost nothing that a quota counts.
+SELECT world.act_as('owner');
+SELECT ai.enqueue_tool('0a100000-0000-4000-8000-000000000001', 'search_library') FROM generate_series(1, 19);
+SELECT world.same(ai.enqueue_tool('0a100000-0000-4000-8000-000000000001', 'search_library') ->> 'error', 'too_many_waiting');
+SELECT world.same((SELECT count(*) FROM ai.tool_invocations), 20::bigint);
+
 -- promise: A tool is run only where the policy allows it.
 SELECT world.act_as('owner');
 SELECT world.same(ai.enqueue_tool('0a100000-0000-4000-8000-000000000001', 'launch_rocket') ->> 'error', 'tool_not_allowed');

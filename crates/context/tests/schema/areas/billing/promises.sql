@@ -233,6 +233,7 @@ SELECT world.act_as('service');
 SELECT world.fails($$UPDATE billing.payouts SET status = 'processing', processing_started_at = now()$$, 'trg_payouts_check_change');
 SELECT world.fails($$INSERT INTO billing.payouts (user_id, payout_account_id, period_start, period_end, currency, gross_amount_cents, net_amount_cents, status, processing_started_at)
     VALUES (world.id('owner'), 'b8000000-0000-4000-8000-000000000001', now(), now() + interval '1 day', 'EUR', 1, 1, 'processing', now())$$, 'ck_payouts_approved');
+SELECT world.act_as('operator');
 SELECT world.fails($$UPDATE billing.payouts SET status = 'approved', approved_at = now(), approved_by = user_id, payout_account_id = 'b8000000-0000-4000-8000-000000000001'$$, 'ck_payouts_approver');
 SELECT world.act_as('owner');
 SELECT world.same(billing.approve_payout('b9000000-0000-4000-8000-000000000001') ->> 'error', 'not_permitted');
@@ -255,6 +256,12 @@ SELECT world.act_as('operator');
 UPDATE billing.payout_accounts SET status = 'restricted', is_transfers_enabled = false;
 SELECT world.act_as('boss');
 SELECT world.same(billing.approve_payout('b9000000-0000-4000-8000-000000000001') ->> 'error', 'account_not_ready');
+
+-- promise: No worker approves a payout in somebody's name, neither a new one nor one that waits.
+SELECT world.act_as('service');
+SELECT world.fails($$UPDATE billing.payouts SET status = 'approved', approved_at = now(), approved_by = world.id('boss'), payout_account_id = 'b8000000-0000-4000-8000-000000000001'$$, 'trg_payouts_check_approval');
+SELECT world.fails($$INSERT INTO billing.payouts (user_id, payout_account_id, period_start, period_end, currency, gross_amount_cents, net_amount_cents, status, approved_by, approved_at)
+    VALUES (world.id('owner'), 'b8000000-0000-4000-8000-000000000001', now(), now() + interval '1 day', 'EUR', 1, 1, 'approved', world.id('boss'), now())$$, 'trg_payouts_check_approval');
 
 -- promise: What was approved is not changed.
 SELECT world.act_as('admin');

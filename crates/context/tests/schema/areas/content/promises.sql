@@ -206,6 +206,18 @@ SELECT world.same((SELECT approved_by = world.id('moderator') AND approved_at = 
 SELECT world.act_as('other');
 SELECT world.same((SELECT count(*) FROM content.exercises WHERE title = 'Generated'), 1::bigint);
 
+-- promise: What a learner sees through a course is not shown in a course of one's own, where it would outlive the right.
+INSERT INTO media.assets (id, uploaded_by, asset_type, access_level, upload_status, external_provider, external_id, ready_at)
+VALUES ('a0000000-0000-4000-8000-0000000000bb', world.id('boss'), 'video', 'course_access', 'ready', 'vimeo', 'sold', now());
+INSERT INTO content.courses (id, slug, title, created_by, workflow_status) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'sold', 'Sold', world.id('boss'), 'published');
+INSERT INTO content.attachments (course_id, kind, title, asset_id) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'file', 'Video', 'a0000000-0000-4000-8000-0000000000bb');
+INSERT INTO access.course_access_rules (course_id, access_type) VALUES ('c0000000-0000-4000-8000-0000000000bb', 'paid_oneoff');
+INSERT INTO access.user_entitlements (user_id, entitlement_type, course_id) VALUES (world.id('other'), 'course_specific', 'c0000000-0000-4000-8000-0000000000bb');
+SELECT world.act_as('other');
+SELECT world.same((SELECT count(*) FROM media.assets WHERE external_id = 'sold'), 1::bigint);
+INSERT INTO content.courses (id, slug, title, course_type) VALUES ('c0000000-0000-4000-8000-0000000000ab', 'copy', 'Copy', 'custom');
+SELECT world.fails($$INSERT INTO content.attachments (course_id, kind, title, asset_id) VALUES ('c0000000-0000-4000-8000-0000000000ab', 'file', 'Video', 'a0000000-0000-4000-8000-0000000000bb')$$, 'trg_attachments_check_asset_added');
+
 -- promise: Nobody shows an asset that they do not see themselves, and so nobody comes to see it that way.
 SELECT world.permit('{content.create}');
 SELECT world.act_as('permitted');
@@ -261,3 +273,17 @@ SELECT world.fails($$UPDATE content.exercises SET is_ai_generated = true, ai_con
 SELECT world.fails($$UPDATE content.exercises SET ai_confidence_score = 0.5$$, 'ck_exercises_generated');
 SELECT world.fails($$UPDATE content.exercises SET lesson_id = gen_random_uuid()$$, 'fk_exercises_lesson');
 SELECT world.fails($$INSERT INTO content.workflow_transitions (content_type, content_id, course_id, from_status, to_status) VALUES ('course', gen_random_uuid(), gen_random_uuid(), 'draft', 'draft')$$, 'ck_workflow_transitions_change');
+
+-- promise: What anybody may write has a size, also where it has no shape.
+SELECT world.act_as('other');
+SELECT world.fails($$INSERT INTO content.courses (slug, title, course_type, metadata) VALUES ('large', 'Large', 'custom', jsonb_build_object('a', repeat('x', 65536)))$$, 'ck_courses_metadata');
+INSERT INTO content.courses (id, slug, title, course_type) VALUES ('c0000000-0000-4000-8000-0000000000ac', 'small', 'Small', 'custom');
+INSERT INTO content.modules (id, course_id, module_order, title) VALUES ('c1000000-0000-4000-8000-0000000000ac', 'c0000000-0000-4000-8000-0000000000ac', 1, 'One');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, content) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_object('a', repeat('x', 1000000)))$$, 'ck_lessons_content');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, quiz_config) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_object('a', repeat('x', 262144)))$$, 'ck_lessons_quiz_config');
+SELECT world.fails($$INSERT INTO content.lessons (module_id, lesson_order, title, type, resources) VALUES ('c1000000-0000-4000-8000-0000000000ac', 1, 'One', 'text', jsonb_build_array(repeat('x', 65536)))$$, 'ck_lessons_resources');
+SELECT world.act_as('operator');
+SELECT world.fails($$UPDATE content.exercises SET correct_answer = to_jsonb(repeat('x', 65536))$$, 'ck_exercises_correct_answer');
+SELECT world.fails($$UPDATE content.exercises SET choices = jsonb_build_array('a', repeat('x', 65536))$$, 'ck_exercises_choices');
+SELECT world.fails($$UPDATE content.exercises SET alternative_formats = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_alternative_formats');
+SELECT world.fails($$UPDATE content.exercises SET accessibility_features = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_accessibility_features');

@@ -124,3 +124,18 @@ SELECT world.fails($$SELECT public.check_email_available('owner@example.org', '1
 SELECT world.same((SELECT rate_limit FROM identity.api_keys WHERE name = 'world'), 1000);
 SELECT world.fails($$UPDATE identity.api_keys SET rate_limit = 0$$, 'ck_api_keys_rate_limit');
 SELECT world.fails($$UPDATE identity.api_keys SET digest = 'the key itself'$$, 'ck_api_keys_digest');
+
+-- promise: A token that outlives its account writes nothing: the tombstone stays empty, also in what belongs to it.
+INSERT INTO public.profile_links (user_id, kind, url) SELECT world.id('other'), l.kind, 'https://other.example' FROM public.profile_links l LIMIT 1;
+UPDATE public.profiles SET erased_at = now(), username = NULL, email = NULL, display_name = '', is_public = false, account_id = NULL WHERE id = world.id('other');
+SELECT world.act_as('other');
+SELECT world.fails($$INSERT INTO public.profile_links (user_id, kind, url) SELECT user_id, kind, 'https://me.example' FROM public.profile_links WHERE user_id = auth.uid()$$, 'trg_profile_links_refuse_erased');
+SELECT world.fails($$UPDATE public.user_settings SET ui_settings = '{"name": "Other"}'$$, 'trg_user_settings_refuse_erased');
+SELECT world.fails($$INSERT INTO ai.assistant_sessions (user_id, title) VALUES (auth.uid(), 'My name is Other')$$, 'trg_assistant_sessions_refuse_erased');
+SELECT world.fails($$SELECT ai.merge_memory('{"name": "Other"}')$$, 'trg_user_memories_refuse_erased');
+SELECT world.fails($$SELECT analytics.append_activity('page', 'page.viewed')$$, 'trg_activity_log_refuse_erased');
+SELECT world.fails($$INSERT INTO content.courses (slug, title, course_type) VALUES ('mine', 'Other''s own', 'custom')$$, 'trg_courses_refuse_erased');
+SELECT world.act_as('service');
+UPDATE public.user_settings SET ui_settings = '{}' WHERE user_id = world.id('other');
+SELECT world.act_as('owner');
+UPDATE public.user_settings SET ui_settings = '{}';

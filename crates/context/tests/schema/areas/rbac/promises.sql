@@ -90,6 +90,13 @@ SELECT world.fails($$DELETE FROM rbac.role_permissions WHERE role_id = (SELECT i
 SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'member' AND p.permission_key = 'payouts.approve'$$, 'trg_role_permissions_keep_rank');
 INSERT INTO rbac.roles (role_name, rank) VALUES ('helper', 0);
 
+-- promise: Who may change roles lets none do what they may not do themselves, the own role least of all.
+SELECT world.permit('{rbac.manage,jobs.view}');
+SELECT world.act_as('permitted');
+SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'permitted' AND p.permission_key = 'payouts.approve'$$, 'trg_role_permissions_keep_own');
+SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'visitor' AND p.permission_key = 'content.edit'$$, 'trg_role_permissions_keep_own');
+INSERT INTO rbac.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'visitor' AND p.permission_key = 'jobs.view';
+
 -- promise: Who changed what a role may do is not for the client to say.
 SELECT world.act_as('boss');
 SELECT world.fails($$INSERT INTO rbac.role_permissions (role_id, permission_id, granted_by) SELECT r.id, p.id, world.id('admin') FROM rbac.roles r, rbac.permissions p WHERE r.role_name = 'member' AND p.permission_key = 'jobs.view'$$, '42501');

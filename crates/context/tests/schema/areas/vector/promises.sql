@@ -157,3 +157,9 @@ SELECT world.fails($$UPDATE vector.ingestions SET status = 'error', completed_at
 SELECT world.fails($$UPDATE vector.ingestions SET chunks_embedded = 1$$, 'ck_ingestions_chunks_embedded');
 SELECT world.fails($$INSERT INTO vector.retrieval_logs (method, top_k, latency_ms) VALUES ('guess', 5, 1)$$, 'ck_retrieval_logs_method');
 SELECT world.fails($$INSERT INTO vector.retrieval_logs (method, top_k, latency_ms, scores) VALUES ('vector', 5, 1, '{1}')$$, 'ck_retrieval_logs_scores');
+
+-- promise: A search has an end: null is no number of matches, and of a long text only the beginning is searched for.
+SELECT world.act_as('owner');
+SELECT world.fails('SELECT vector.nearest(ARRAY[1, 0]::real[], NULL)', '22023');
+SELECT world.fails('SELECT vector.match_resources(ARRAY[1, 0]::real[], NULL)', '22023');
+SELECT world.same(numnode(vector.word_query((SELECT string_agg('word' || i, ' ') FROM generate_series(1, 20000) i), 'en')) < 1000, true);
