@@ -93,6 +93,7 @@ fn every_statement_has_a_name_of_its_own() {
 
 #[test]
 fn migrations_are_named_by_time_area_and_change_and_say_what_they_do() {
+    let mut times = BTreeSet::new();
     for (path, text) in sources(&["sql"]) {
         let Some(name) = path.strip_prefix("migrations/") else { continue };
         let mut parts = name.trim_end_matches(".sql").splitn(3, '_');
@@ -103,6 +104,7 @@ fn migrations_are_named_by_time_area_and_change_and_say_what_they_do() {
             && !area.is_empty()
             && !change.is_empty();
         assert!(well_named, "{name}");
+        assert!(times.insert(time.to_owned()), "{name} has the time of another");
         let header: String = text.lines().take_while(|line| line.starts_with("--")).collect();
         for word in ["Owner: ", "Locks: ", "Undo: "] {
             assert!(header.contains(word), "{name} does not say {word:?}");
