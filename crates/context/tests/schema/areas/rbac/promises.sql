@@ -112,3 +112,9 @@ SELECT world.fails($$UPDATE rbac.roles SET is_system = false WHERE role_name = '
 SELECT world.act_as('service');
 SELECT world.fails($$UPDATE rbac.user_roles SET role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner') WHERE user_id = world.id('owner')$$, 'trg_user_roles_log_grant');
 SELECT world.fails($$UPDATE rbac.user_roles SET user_id = world.id('owner') WHERE user_id = world.id('boss') AND role_id = (SELECT id FROM rbac.roles WHERE role_name = 'owner')$$, 'trg_user_roles_log_grant');
+
+-- promise: No worker writes into the log of grants what nobody did; what it does is written there.
+SELECT world.act_as('service');
+SELECT world.fails($$INSERT INTO rbac.role_grants_log SELECT * FROM rbac.role_grants_log LIMIT 1$$, '42501');
+SELECT world.same(rbac.grant_role(world.id('other'), 'moderator') ->> 'success', 'true');
+SELECT world.same((SELECT count(*) > 0 FROM rbac.role_grants_log WHERE user_id = world.id('other') AND created_at = now() AND action = 'GRANT'), true);
