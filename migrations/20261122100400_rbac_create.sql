@@ -299,7 +299,8 @@ SELECT util.protect('rbac.roles');
 SELECT util.protect('rbac.permissions');
 SELECT util.protect('rbac.role_permissions');
 SELECT util.protect('rbac.user_roles');
-SELECT util.protect('rbac.role_grants_log', 'SELECT, INSERT');
+-- Written by a trigger alone, as its owner.
+SELECT util.protect('rbac.role_grants_log', 'SELECT');
 
 CREATE POLICY roles_read ON rbac.roles FOR SELECT TO anon, authenticated USING (true);
 CREATE POLICY permissions_read ON rbac.permissions FOR SELECT TO anon, authenticated USING (true);

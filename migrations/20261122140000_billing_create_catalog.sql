@@ -71,7 +71,7 @@ CREATE TABLE billing.product_grants (
     course_id  uuid        CONSTRAINT fk_product_grants_course REFERENCES content.courses,
     credits    bigint      CONSTRAINT ck_product_grants_credits CHECK (credits BETWEEN 1 AND 1000000000),
     valid_days integer     CONSTRAINT ck_product_grants_valid_days CHECK (valid_days BETWEEN 1 AND 36500),
-    created_by uuid        CONSTRAINT fk_product_grants_created_by REFERENCES public.profiles,
+    created_by uuid        DEFAULT auth.uid() CONSTRAINT fk_product_grants_created_by REFERENCES public.profiles,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT ck_product_grants_what CHECK (
@@ -145,7 +145,7 @@ CREATE TABLE billing.coupons (
     redeem_until        timestamptz,
     is_active           boolean     NOT NULL DEFAULT true,
     metadata            jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_coupons_metadata CHECK (jsonb_typeof(metadata) = 'object'),
-    created_by          uuid        CONSTRAINT fk_coupons_created_by REFERENCES public.profiles,
+    created_by          uuid        DEFAULT auth.uid() CONSTRAINT fk_coupons_created_by REFERENCES public.profiles,
     provider_created_at timestamptz,
     provider_updated_at timestamptz,
     provider_event_rank smallint    NOT NULL DEFAULT 0 CONSTRAINT ck_coupons_provider_event_rank CHECK (provider_event_rank BETWEEN 0 AND 100),
@@ -181,7 +181,7 @@ CREATE TABLE billing.promotion_codes (
     expires_at          timestamptz,
     is_active           boolean     NOT NULL DEFAULT true,
     metadata            jsonb       NOT NULL DEFAULT '{}' CONSTRAINT ck_promotion_codes_metadata CHECK (jsonb_typeof(metadata) = 'object'),
-    created_by          uuid        CONSTRAINT fk_promotion_codes_created_by REFERENCES public.profiles,
+    created_by          uuid        DEFAULT auth.uid() CONSTRAINT fk_promotion_codes_created_by REFERENCES public.profiles,
     provider_created_at timestamptz,
     provider_updated_at timestamptz,
     provider_event_rank smallint    NOT NULL DEFAULT 0 CONSTRAINT ck_promotion_codes_provider_event_rank CHECK (provider_event_rank BETWEEN 0 AND 100),
@@ -241,7 +241,9 @@ GRANT SELECT (
     usage_type, recurring_interval, recurring_interval_count, trial_days, tax_behavior, is_active, deleted_at, created_at, updated_at
 ) ON billing.prices TO anon, authenticated;
 GRANT SELECT (id, product_id, kind, tier_key, course_id, credits, valid_days, created_at, updated_at) ON billing.product_grants TO anon;
-GRANT SELECT, INSERT, UPDATE, DELETE ON billing.product_grants TO authenticated;
+-- Who made it, how often it was used and what an event wrote are not for clients to say.
+GRANT SELECT, INSERT (id, product_id, kind, tier_key, course_id, credits, valid_days), UPDATE (product_id, kind, tier_key, course_id, credits, valid_days), DELETE
+    ON billing.product_grants TO authenticated;
 
 CREATE POLICY coupons_view ON billing.coupons FOR SELECT TO authenticated
     USING ((SELECT rbac.has_permission((SELECT auth.uid()), 'billing.view')));
@@ -253,7 +255,14 @@ CREATE POLICY promotion_codes_view ON billing.promotion_codes FOR SELECT TO auth
 CREATE POLICY promotion_codes_manage ON billing.promotion_codes TO authenticated
     USING (provider = 'internal' AND (SELECT rbac.has_permission((SELECT auth.uid()), 'billing.manage')))
     WITH CHECK (provider = 'internal' AND (SELECT rbac.has_permission((SELECT auth.uid()), 'billing.manage')));
-GRANT SELECT, INSERT, UPDATE ON billing.coupons, billing.promotion_codes TO authenticated;
+GRANT SELECT, INSERT (id, provider, provider_id, name, percent_off, amount_off_cents, currency, duration, duration_months, product_ids, max_redemptions, redeem_until, is_active, metadata),
+    UPDATE (provider_id, name, percent_off, amount_off_cents, currency, duration, duration_months, product_ids, max_redemptions, redeem_until, is_active, metadata, deleted_at)
+    ON billing.coupons TO authenticated;
+GRANT SELECT, INSERT (id, coupon_id, provider, provider_id, code, customer_id, max_redemptions, max_redemptions_per_user, is_first_purchase_only, minimum_amount_cents, minimum_currency,
+        starts_at, expires_at, is_active, metadata),
+    UPDATE (coupon_id, provider_id, code, customer_id, max_redemptions, max_redemptions_per_user, is_first_purchase_only, minimum_amount_cents, minimum_currency,
+        starts_at, expires_at, is_active, metadata, deleted_at)
+    ON billing.promotion_codes TO authenticated;
 
 SELECT compliance.classify('billing.customers', 'personal', '{metadata}', exported => true, on_erasure => 'anonymise');
 SELECT compliance.classify('billing.customers', 'financial', exported => true, on_erasure => 'keep', reason => 'Leads from kept payments to the provider''s records; the profile it points to is empty. 60 months.');

@@ -86,6 +86,16 @@ SELECT world.fails($$UPDATE billing.coupons SET amount_off_cents = 100$$, 'ck_co
 SELECT world.fails($$UPDATE billing.coupons SET duration = 'repeating'$$, 'ck_coupons_repeating');
 SELECT world.fails($$INSERT INTO billing.promotion_codes (coupon_id, provider, provider_id, code) VALUES ('b4000000-0000-4000-8000-000000000001', 'internal', 'again', 'welcome20')$$, 'uq_promotion_codes_code');
 
+-- promise: How often a coupon was redeemed and who made it are not for staff to say.
+SELECT world.permit('{billing.manage,billing.view}');
+SELECT world.act_as('permitted');
+SELECT world.fails($$UPDATE billing.coupons SET times_redeemed = 0$$, '42501');
+SELECT world.fails($$UPDATE billing.promotion_codes SET times_redeemed = 0$$, '42501');
+SELECT world.fails($$INSERT INTO billing.coupons (provider, provider_id, percent_off, duration, created_by) VALUES ('internal', 'forged', 100, 'forever', world.id('boss'))$$, '42501');
+SELECT world.fails($$UPDATE billing.product_grants SET created_by = world.id('boss')$$, '42501');
+INSERT INTO billing.coupons (provider, provider_id, percent_off, duration) VALUES ('internal', 'signed', 10, 'once');
+SELECT world.same((SELECT created_by FROM billing.coupons WHERE provider_id = 'signed'), world.id('permitted'));
+
 -- promise: Staff change the platform's own coupons, and none of the provider's.
 SELECT world.permit('{billing.manage,billing.view}');
 SELECT world.act_as('permitted');

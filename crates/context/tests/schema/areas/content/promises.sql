@@ -287,3 +287,9 @@ SELECT world.fails($$UPDATE content.exercises SET correct_answer = to_jsonb(repe
 SELECT world.fails($$UPDATE content.exercises SET choices = jsonb_build_array('a', repeat('x', 65536))$$, 'ck_exercises_choices');
 SELECT world.fails($$UPDATE content.exercises SET alternative_formats = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_alternative_formats');
 SELECT world.fails($$UPDATE content.exercises SET accessibility_features = jsonb_build_object('a', repeat('x', 65536))$$, 'ck_exercises_accessibility_features');
+
+-- promise: No worker writes into the record of the workflow what did not happen; what it does is written there.
+SELECT world.act_as('service');
+SELECT world.fails($$INSERT INTO content.workflow_transitions (content_type, content_id, from_status, to_status, performed_by) VALUES ('course', gen_random_uuid(), 'in_review', 'published', world.id('boss'))$$, '42501');
+UPDATE content.courses SET workflow_status = 'published' WHERE slug = 'in-review';
+SELECT world.same((SELECT count(*) FROM content.workflow_transitions t JOIN content.courses c ON c.id = t.content_id WHERE c.slug = 'in-review' AND t.to_status = 'published'), 1::bigint);

@@ -124,3 +124,9 @@ SELECT world.same((SELECT count(*) FROM rbac.permissions WHERE is_dangerous
     AND permission_key IN ('referrals.manage', 'referrals.payout', 'payouts.approve', 'billing.replay', 'gdpr.process', 'compliance.override')), 6::bigint);
 SELECT world.same((SELECT array_agg(permission_key) FROM rbac.permissions p WHERE NOT EXISTS (
     SELECT FROM rbac.role_permissions rp JOIN rbac.roles r ON r.id = rp.role_id WHERE r.role_name = 'owner' AND rp.permission_id = p.id)), NULL, 'an owner has not');
+
+-- promise: No worker writes into the log of grants what nobody did; what it does is written there.
+SELECT world.act_as('service');
+SELECT world.fails($$INSERT INTO rbac.role_grants_log SELECT * FROM rbac.role_grants_log LIMIT 1$$, '42501');
+SELECT world.same(rbac.grant_role(world.id('other'), 'moderator') ->> 'success', 'true');
+SELECT world.same((SELECT count(*) > 0 FROM rbac.role_grants_log WHERE user_id = world.id('other') AND created_at = now() AND action = 'GRANT'), true);
